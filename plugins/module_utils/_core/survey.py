@@ -1,0 +1,158 @@
+# Copyright (c) 2026 The gofleet.cache authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is in a cache: entries in packed arrays, so that a million of them fit into some tens of megabytes."""
+
+from __future__ import annotations
+
+from array import array
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+SECOND = 1_000_000_000
+
+
+class Tier(NamedTuple):
+    """How an entry is got back: ``cost`` orders tiers, cheapest first (re-extract < rebuild < download)."""
+
+    name: str
+    back: str
+    cost: int
+
+
+class CacheRef(NamedTuple):
+    """One cache: ``path`` is resolved, ``given`` the user's name for it; ``device`` is its file system's."""
+
+    kind: str
+    path: str
+    given: str
+    uid: int
+    gid: int
+    device: int
+    inode: int
+
+
+class Entries:
+    """Parallel columns, one row an entry.
+
+    ==========  ==============================================================================
+    tier        index into the survey's tiers
+    phase       entries of a lower phase are evicted first; a cut phase stops the later ones
+    used        evidence of last use, Unix nanoseconds, as the planner ranks it
+    mtime       the modification time to re-check before the eviction, Unix nanoseconds
+    inode       the inode to re-check
+    freed       bytes that the eviction gives back (allocated; nothing for hard-linked files)
+    size        apparent bytes
+    inodes      inodes that the eviction gives back
+    guard       row that must be gone before this one may go, or -1
+    waits       row that, while it exists, moves this one to a later run, or -1
+    hold        index into the survey's holds: why this entry is kept whatever the policy asks (0: it is not)
+    group       index into the survey's labels (what name patterns are matched against), or -1
+    ==========  ==============================================================================
+    """
+
+    __slots__ = (
+        "_blob",
+        "_ends",
+        "freed",
+        "group",
+        "guard",
+        "hold",
+        "inode",
+        "inodes",
+        "mtime",
+        "phase",
+        "size",
+        "tier",
+        "used",
+        "waits",
+    )
+
+    def __init__(self) -> None:
+        self._blob = bytearray()
+        self._ends = array("Q")
+        self.tier = array("B")
+        self.phase = array("B")
+        self.used = array("q")
+        self.mtime = array("q")
+        self.inode = array("Q")
+        self.freed = array("q")
+        self.size = array("q")
+        self.inodes = array("i")
+        self.guard = array("i")
+        self.waits = array("i")
+        self.hold = array("B")
+        self.group = array("i")
+
+    def __len__(self) -> int:
+        return len(self.tier)
+
+    def key(self, row: int) -> bytes:
+        """The kind's own name of an entry (for a file of a build cache: where it lies below the root)."""
+        start = self._ends[row - 1] if row else 0
+        return bytes(self._blob[start : self._ends[row]])
+
+    def add(
+        self,
+        key: bytes,
+        tier: int,
+        phase: int,
+        used: int,
+        mtime: int,
+        inode: int,
+        freed: int,
+        size: int,
+        inodes: int = 1,
+        group: int = -1,
+    ) -> int:
+        """Adds a row and returns its number; guard, waits and hold are set on their columns afterwards."""
+        self._blob += key
+        self._ends.append(len(self._blob))
+        self.tier.append(tier)
+        self.phase.append(phase)
+        self.used.append(used)
+        self.mtime.append(mtime)
+        self.inode.append(inode)
+        self.freed.append(freed)
+        self.size.append(size)
+        self.inodes.append(inodes)
+        self.guard.append(-1)
+        self.waits.append(-1)
+        self.hold.append(0)
+        self.group.append(group)
+        return len(self.tier) - 1
+
+    def extend(self, other: "Entries") -> None:
+        """Appends the rows of *other*; its guard, waits and group numbers are moved along."""
+        base, blob = len(self), len(self._blob)
+        self._blob += other._blob
+        self._ends.extend(end + blob for end in other._ends)
+        for name in ("tier", "phase", "used", "mtime", "inode", "freed", "size", "inodes", "hold", "group"):
+            getattr(self, name).extend(getattr(other, name))
+        for name in ("guard", "waits"):
+            getattr(self, name).extend(row + base if row >= 0 else -1 for row in getattr(other, name))
+
+
+class Survey(NamedTuple):
+    """What was seen in one cache.
+
+    ``grain`` is how coarse the evidence of last use is (nanoseconds), ``evidence`` its name; ``margins`` is what an
+    entry of each phase must be older than one of phase 0 (nanoseconds), so that nothing kept points to what went.
+    ``last_build`` is the newest sign of a build (Unix nanoseconds). ``totals`` holds sums over everything in the cache, also what is no
+    entry (bytes, allocated, inodes, ...), ``details`` the kind's own findings as plain data, ``damage`` what was seen
+    to be damaged on the way, ``unreached`` what the rights did not reach.
+    """
+
+    cache: CacheRef
+    tiers: Tuple[Tier, ...]
+    holds: Tuple[str, ...]
+    labels: List[str]
+    entries: Entries
+    grain: int
+    evidence: str
+    margins: Tuple[int, ...]
+    last_build: int
+    totals: Dict[str, int]
+    details: Dict[str, Any]
+    damage: List[Dict[str, str]]
+    unreached: List[Dict[str, Any]]
+    truncated: Optional[str]
