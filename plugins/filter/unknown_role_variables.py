@@ -5,6 +5,14 @@
 
 from __future__ import annotations
 
+import difflib
+import os
+import typing as t
+
+from ansible.errors import AnsibleFilterError
+from ansible.module_utils.common.text.converters import to_native
+from ansible.module_utils.common.yaml import yaml_load
+
 DOCUMENTATION = r"""
 name: unknown_role_variables
 short_description: Misspelt variables of a role, with the name that was probably meant
@@ -58,16 +66,8 @@ _value:
     - "'go_config_gopoxy' is not a variable of the role go_config; did you mean 'go_config_goproxy'?"
 """
 
-import difflib
-import os
-import typing as t
 
-from ansible.errors import AnsibleFilterError
-from ansible.module_utils.common.text.converters import to_native
-from ansible.module_utils.common.yaml import yaml_load
-
-
-def declared_variables(argument_specs_file: str) -> t.Set[str]:
+def declared_variables(argument_specs_file: str) -> set[str]:
     """Names of all options of all entry points of the argument specification at this path.
 
     Raises AnsibleFilterError when the file cannot be read or has no C(argument_specs) dictionary.
@@ -77,27 +77,23 @@ def declared_variables(argument_specs_file: str) -> t.Set[str]:
             document = yaml_load(stream)
     except Exception as error:  # OSError, or whatever the YAML library raises
         raise AnsibleFilterError(
-            "unknown_role_variables: cannot read the argument specification {0!r}: {1}".format(
-                argument_specs_file, to_native(error)
-            )
+            f"unknown_role_variables: cannot read {argument_specs_file!r}: {to_native(error)}"
         ) from error
     specs = document.get("argument_specs") if isinstance(document, dict) else None
     if not isinstance(specs, dict):
-        raise AnsibleFilterError(
-            "unknown_role_variables: {0!r} has no dictionary 'argument_specs'".format(argument_specs_file)
-        )
-    names: t.Set[str] = set()
+        raise AnsibleFilterError(f"unknown_role_variables: {argument_specs_file!r} has no dictionary 'argument_specs'")
+    names: set[str] = set()
     for entry_point in specs.values():
         names.update(str(name) for name in ((entry_point or {}).get("options") or {}))
     return names
 
 
-def unknown_role_variables(names: t.Iterable[t.Any], role: str, argument_specs_file: str) -> t.List[str]:
+def unknown_role_variables(names: t.Iterable[t.Any], role: str, argument_specs_file: str) -> list[str]:
     """One sentence for each name that starts with C(<role>_) and is not declared; see DOCUMENTATION."""
     if isinstance(names, (str, bytes)):
         raise AnsibleFilterError(
             "unknown_role_variables: the input must be a list of variable names, for example "
-            "query('ansible.builtin.varnames', '^{0}_'), not the string {1!r}".format(role, names)
+            f"query('ansible.builtin.varnames', '^{role}_'), not the string {names!r}"
         )
     known = declared_variables(os.fspath(argument_specs_file))
     prefix = role + "_"
@@ -107,15 +103,15 @@ def unknown_role_variables(names: t.Iterable[t.Any], role: str, argument_specs_f
             continue
         near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
         if near:
-            advice = "did you mean '{0}'?".format(near[0])
+            advice = f"did you mean '{near[0]}'?"
         else:
-            advice = "it knows: {0}.".format(", ".join(sorted(known)))
-        sentences.append("'{0}' is not a variable of the role {1}; {2}".format(name, role, advice))
+            advice = "it knows: {}.".format(", ".join(sorted(known)))
+        sentences.append(f"'{name}' is not a variable of the role {role}; {advice}")
     return sentences
 
 
 class FilterModule:
     """Entry point for Ansible's plugin loader."""
 
-    def filters(self) -> t.Dict[str, t.Callable[..., t.Any]]:
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
         return {"unknown_role_variables": unknown_role_variables}
