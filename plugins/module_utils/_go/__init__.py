@@ -1,0 +1,8 @@
+# Copyright (c) 2026 The gofleet.cache authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Go's own formats and rules: env files, toolchains, effective settings, module paths.
+
+Knows nothing of Ansible. Everything here is read-only.
+"""

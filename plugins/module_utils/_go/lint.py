@@ -1,0 +1,239 @@
+# Copyright (c) 2026 The gofleet.cache authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is wrong with an account's Go settings: things that Go takes without a word and that fail, or leak, later."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from typing import Mapping, Sequence
+
+from . import envfile, grammar
+from .accounts import Account
+from .evaluate import DEFAULT, DERIVED, ENV_FILE, PROCESS, Evaluation, Places, Setting
+from .mask import mask, mask_value
+from .names import GO_NAMES
+from .toolchain import Toolchain
+
+__all__ = ["Problem", "check", "mask", "mask_value"]
+
+ERROR = "error"  #: go commands fail, or private names leave the company
+WARNING = "warning"  #: works today, costs time or trust later
+INFO = "info"
+
+#: Problems that are returned per place; a binary file in the env file's place has thousands.
+MAX_FINDINGS = 20
+
+
+@dataclass(frozen=True)
+class Problem:
+    """code: stable slug. severity: ERROR, WARNING or INFO. variable: or "". where: file:line, path or process.
+    text: what is wrong. hint: what to do. No text holds a credential."""
+
+    code: str
+    severity: str
+    variable: str
+    where: str
+    text: str
+    hint: str
+
+
+# rule of grammar -> severity, where it is not an error
+_MILD = {
+    "name-unknown": INFO,
+    "name-process-only": WARNING,
+    "name-read-only": WARNING,
+    "name-syntax": WARNING,
+}
+
+
+def check(evaluation: Evaluation, account: Account, toolchain: Toolchain | None = None) -> list[Problem]:
+    """The problems of an account's (or service's) settings, the gravest first. Pure except for what evaluation holds."""
+    problems: list[Problem] = []
+    problems += _env_file(evaluation)
+    problems += _values(evaluation)
+    problems += _combinations(evaluation, toolchain)
+    order = {ERROR: 0, WARNING: 1, INFO: 2}
+    unique = list(dict.fromkeys(problems))
+    return sorted(unique, key=lambda problem: order[problem.severity])
+
+
+def _env_file(evaluation: Evaluation) -> list[Problem]:
+    state, path = evaluation.env_state, evaluation.env_file
+    problems: list[Problem] = []
+    if state.startswith("unreadable"):
+        why = state.partition(": ")[2]
+        text = f"the account cannot read its Go env file ({why}); Go ignores it without a word"
+        hint = "Give the file to the account: chown and chmod 0644, or remove what is in its place"
+        problems.append(Problem("env-file-unreadable", ERROR, "GOENV", path, text, hint))
+    elif state in ("no-home", "relative-xdg"):
+        text = "Go has no env file here: %s" % (
+            "neither XDG_CONFIG_HOME nor HOME is set" if state == "no-home" else "XDG_CONFIG_HOME is relative"
+        )
+        hint = "Set HOME (or an absolute XDG_CONFIG_HOME) in the environment of the process"
+        problems.append(Problem("no-env-file", WARNING, "GOENV", evaluation.settings["GOENV"].where, text, hint))
+    for finding in envfile.findings(evaluation.env_lines)[:MAX_FINDINGS]:
+        where = "%s:%d" % (path, finding.number)
+        severity = ERROR if finding.code in ("env-file-crlf", "env-file-quotes") else WARNING
+        hint = "Edit the line, or let the go_env module write it"
+        problems.append(Problem(finding.code, severity, finding.key, where, finding.text, hint))
+    return problems
+
+
+def _values(evaluation: Evaluation) -> list[Problem]:
+    problems: list[Problem] = []
+    numbers = envfile.numbers(evaluation.env_lines)
+    for key, value in list(envfile.values(evaluation.env_lines).items())[:200]:
+        where = "%s:%d" % (evaluation.env_file, numbers[key])
+        problems += [_from_fault(fault, where) for fault in grammar.check_name(key)]
+        if key in evaluation.environ and key in GO_NAMES and evaluation.environ[key] != value:
+            text = "the line has no effect: the process environment sets the variable and wins"
+            hint = "Remove one of the two"
+            problems.append(Problem("overridden-by-process", INFO, key, where, text, hint))
+    for name, setting in evaluation.settings.items():
+        if setting.origin in (DEFAULT, DERIVED):
+            continue
+        value = evaluation.raw.get(name, setting.value)
+        if setting.origin == PROCESS and name in ("GOENV", "GOROOT", "GODEBUG"):
+            continue
+        for fault in grammar.check_value(name, value):
+            # The env file's own findings already tell of quotes, blanks and CRs.
+            if setting.origin == ENV_FILE and fault.rule in ("outer-blanks", "quotes", "control-character", "utf8"):
+                continue
+            problems.append(_from_fault(fault, setting.where))
+    return problems
+
+
+def _from_fault(fault: grammar.Fault, where: str) -> Problem:
+    severity = _MILD.get(fault.rule, ERROR if fault.certain else WARNING)
+    return Problem(fault.rule, severity, fault.variable, where, mask(fault.message), mask(fault.hint))
+
+
+def _combinations(evaluation: Evaluation, toolchain: Toolchain | None) -> list[Problem]:
+    problems: list[Problem] = []
+    settings = evaluation.settings
+
+    def add(code: str, severity: str, name: str, text: str, hint: str) -> None:
+        problems.append(Problem(code, severity, name, settings[name].where, mask(text), hint))
+
+    def value(name: str) -> str:
+        return settings[name].value if name in settings else ""
+
+    cache = settings["GOCACHE"]
+    raw = evaluation.raw.get("GOCACHE", "")
+    if cache.value == "off" and raw and raw != "off":
+        add(
+            "gocache-relative",
+            ERROR,
+            "GOCACHE",
+            f"GOCACHE={raw} is relative: every build fails",
+            "Use an absolute path",
+        )
+    elif cache.value == "off" and raw == "off":
+        add("gocache-off", ERROR, "GOCACHE", "GOCACHE=off: builds fail since Go 1.12", "Remove the setting")
+    elif cache.value == "off":
+        text = f"Go has no build cache here ({cache.where}): every build fails"
+        add("gocache-none", ERROR, "GOCACHE", text, "Set HOME, XDG_CACHE_HOME or GOCACHE for the process")
+    gopath = [item for item in value("GOPATH").split(":") if item]
+    if any(item.startswith("~") or not item.startswith("/") for item in gopath):
+        text = "GOPATH={} has an element that is not absolute: every go command fails".format(value("GOPATH"))
+        add("gopath-relative", ERROR, "GOPATH", text, "Use absolute paths")
+    if not value("GOMODCACHE").startswith("/") and "GOMODCACHE" in settings:
+        text = "the module cache has no absolute path ({!r}): no module can be downloaded".format(value("GOMODCACHE"))
+        add("gomodcache-none", ERROR, "GOMODCACHE", text, "Set HOME, GOPATH or GOMODCACHE to an absolute path")
+    if value("GOSUMDB") == "off":
+        text = "modules are taken without comparing them to the checksum database"
+        add("gosumdb-off", WARNING, "GOSUMDB", text, "Name only the private modules, in GONOSUMDB or GOPRIVATE")
+    if "GONOSUMCHECK" in evaluation.environ:
+        text = "no Go release reads GONOSUMCHECK"
+        where = "process environment"
+        hint = "Remove it; GONOSUMDB or GOPRIVATE name modules without checksum database"
+        problems.append(Problem("name-unknown", INFO, "GONOSUMCHECK", where, text, hint))
+    for name in ("GOPROXY", "GOSUMDB"):
+        if mask_value(name, value(name)) != value(name):
+            text = 'the value holds credentials; every "go env" and every build log can show them'
+            hint = "Put them into the account's .netrc (module netrc_entry) or use GOAUTH"
+            if not any(problem.code == "credentials" and problem.variable == name for problem in problems):
+                add("credentials", WARNING, name, text, hint)
+    _flags(value("GOFLAGS"), settings, problems)
+    if toolchain and toolchain.release >= (1, 21) and "GOTOOLCHAIN" in settings and not value("GOTOOLCHAIN"):
+        text = "GOTOOLCHAIN is empty: go.mod files that ask for a newer Go fail"
+        add("gotoolchain-empty", INFO, "GOTOOLCHAIN", text, "Set it to local or auto")
+    return problems
+
+
+# GOFLAGS items that belong on one command line, never into every one.
+_DANGEROUS = {
+    "n": ("goflags-dry-run", "turns every go build, go clean and go install into a silent no-op"),
+    "x": ("goflags-noise", "makes every go command print what it runs, credentials in command lines included"),
+    "u": ("goflags-update", 'makes every go get an upgrade, and "go env NAME" delete NAME from the env file'),
+    "w": ("goflags-env-write", 'makes every "go env" try to write'),
+    "a": ("goflags-rebuild", "rebuilds everything every time: the build cache has no use and grows"),
+    "work": ("goflags-work", "leaves the work folder of every build in GOTMPDIR"),
+}
+
+
+def _flags(value: str, settings: Mapping[str, Setting], problems: list[Problem]) -> None:
+    try:
+        items = grammar.split_quoted(value)
+    except ValueError:
+        return
+    for item in items:
+        flag, _equals, given = item.lstrip("-").partition("=")
+        if flag in _DANGEROUS and given.lower() not in ("false", "0", "f"):
+            code, text = _DANGEROUS[flag]
+            hint = f"Remove -{flag} from GOFLAGS and give it to the one command that needs it"
+            if all(problem.code != code for problem in problems):
+                where = settings["GOFLAGS"].where
+                problems.append(Problem(code, WARNING, "GOFLAGS", where, f"-{flag} {text}", hint))
+
+
+def check_places(places: Places, account: Account) -> list[Problem]:
+    """Problems of the directories themselves: leftovers of root in somebody's home, a file where a folder should be."""
+    problems: list[Problem] = []
+    seen: dict[str, str] = {}
+    # A root-owned .config/go or .cache keeps the account from writing its own settings and caches.
+    candidates: dict[str, str | None] = dict(places.named())
+    candidates.pop("gotmpdir")
+    for element in places.gopath:
+        candidates.setdefault("gopath", element)
+    if account.home:
+        candidates["config"] = os.path.join(account.home, ".config", "go")
+    for name, path in candidates.items():
+        if not path or path in seen:
+            continue
+        seen[path] = name
+        for step in _up_to_home(path, account.home):
+            try:
+                found = os.lstat(step)
+            except OSError:
+                continue
+            if not stat.S_ISDIR(found.st_mode) and not stat.S_ISLNK(found.st_mode):
+                text = f"{step} is no directory: Go cannot use {name}"
+                problems.append(Problem("place-no-directory", ERROR, "", step, text, "Move it away"))
+            elif found.st_uid != account.uid and account.home and step.startswith(account.home + "/"):
+                text = (
+                    "belongs to uid %d, not to the account (uid %d): a go command that ran as somebody else left it"
+                    % (
+                        found.st_uid,
+                        account.uid,
+                    )
+                )
+                hint = "chown -R %d %s" % (account.uid, step)
+                problems.append(Problem("foreign-owner", WARNING, "", step, text, hint))
+                break
+    return list(dict.fromkeys(problems))
+
+
+def _up_to_home(path: str, home: str) -> Sequence[str]:
+    # From the top down: the first foreign directory names the cause.
+    if not home or home == "/" or not path.startswith(home + "/"):
+        return [path]
+    steps: list[str] = []
+    while path != home:
+        steps.append(path)
+        path = os.path.dirname(path)
+    return steps[::-1]

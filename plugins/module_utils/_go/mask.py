@@ -1,0 +1,55 @@
+# Copyright (c) 2026 The gofleet.cache authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Credentials out of everything that is shown.
+
+Too much masked costs a look at the file; too little costs a password. So where the two cannot be told apart, mask.
+"""
+
+from __future__ import annotations
+
+import re
+
+MASK = "***"
+
+# scheme://userinfo@host: the authority ends at the first "/"; a "?" or "#" before an @ is taken for part of a password.
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*://)[^/\s]*@")
+# A password with an unescaped "/": the "port" after the first colon is no number, so the authority goes on.
+_URL_SLASH = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*://)[^/@\s:\[]*:(?!\d{1,5}(?:[/,|\s?#]|$))[^\s,|]*@")
+# A user without a password before ":/...": https://token/x@host is not told from a path, so only the colon form counts.
+_BARE = re.compile(r"(^|[,|;\s='\"(])[^\s,|;:/@='\"(]+:[^\s,|;'\"]*@(?=[^\s@])")
+# ?token=..., --password=..., --token ..., -X main.secret=...
+_NAMED = re.compile(
+    r"(?i)((?:token|passw(?:or)?d|passwd|secret|api[_-]?key|access[_-]?key|private[_-]?key|credential|signature|sig)"
+    r"[a-z0-9_\-]*(?:=|:\s?|\s+))(\"[^\"]*\"|'[^']*'|[^\s&,|;'\"]+)"
+)
+_HEADER = re.compile(r"(?i)((?:basic|bearer)\s+)[A-Za-z0-9+/._~\-]{8,}=*")
+
+#: Variables whose every list item is a host or a URL: there a bare user@host is a credential as well.
+_URL_VARIABLES = ("GOPROXY", "GOSUMDB")
+_BARE_USER = re.compile(r"(^|[,|\s])[^\s,|:/@]+@(?=[^\s@])")
+#: Variables whose value is a command line.
+_COMMAND_VARIABLES = ("GOAUTH", "GOCACHEPROG")
+
+
+def mask(text: str) -> str:
+    """The text with the userinfo of every URL, and the values of arguments named like secrets, replaced by ***.
+
+    >>> mask("https://ci:s3cret@proxy.example.com,direct")
+    'https://***@proxy.example.com,direct'
+    """
+    if "@" in text:
+        text = _URL_SLASH.sub(r"\1" + MASK + "@", text)
+        text = _URL.sub(r"\1" + MASK + "@", text)
+        text = _BARE.sub(r"\1" + MASK + "@", text)
+    text = _HEADER.sub(r"\1" + MASK, text)
+    return _NAMED.sub(r"\1" + MASK, text)
+
+
+def mask_value(name: str, value: str) -> str:
+    """The value of the variable name, fit to be shown: mask(), and what only this variable's grammar makes a secret."""
+    value = mask(value)
+    if name in _URL_VARIABLES and "@" in value:
+        value = _BARE_USER.sub(r"\1" + MASK + "@", value)
+    return value
