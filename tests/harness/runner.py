@@ -302,9 +302,8 @@ def report(outcomes: Mapping[str, Outcome], strict: bool, seconds: float) -> int
     if strict and left_out:
         print("CI=true: what is left out counts as failed.")
         total.failed += len(left_out)
-    print(
-        f"{len(outcomes)} parts in {seconds:.0f} s; their whole output is in {(env.BUILD / 'logs').relative_to(env.ROOT)}/"
-    )
+    logs = (env.BUILD / "logs").relative_to(env.ROOT)
+    print(f"{len(outcomes)} parts in {seconds:.0f} s; their whole output is in {logs}/")
     skipped = f", {total.skipped} skipped" if total.skipped else ""
     print(f"{total.passed} passed, {total.failed} failed{skipped}", flush=True)
     return 1 if total.failed or not total.passed else 0

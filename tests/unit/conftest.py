@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import List
 
 import pytest
 
 
 @pytest.fixture(scope="session")
-def go_binaries() -> List[str]:
+def go_binaries() -> list[str]:
     """Paths of real ``go`` programs of different versions; at least one."""
     found = [path for path in os.environ.get("GOFLEET_TEST_GOS", "").split(os.pathsep) if path]
     if not found:
@@ -26,7 +25,7 @@ def go_binaries() -> List[str]:
 
 
 @pytest.fixture(scope="session")
-def go_binary(go_binaries: List[str]) -> str:
+def go_binary(go_binaries: list[str]) -> str:
     """Path of one real ``go`` program."""
     return os.environ.get("GOFLEET_TEST_GO") or go_binaries[0]
 
