@@ -26,8 +26,8 @@ FRAME_SCENARIOS = frozenset({"default"})
 
 def ruff(c: Context) -> Outcome:
     environ = c.environ(env.ensure_venv())
-    outcome = c.check(["ruff", "check", "--no-cache", "."], environ)
-    outcome.add(c.check(["ruff", "format", "--check", "--diff", "--no-cache", "."], environ))
+    outcome = c.check(["ruff", "check", "--no-cache", "--output-format", "concise", "."], environ)
+    outcome.add(c.check(["ruff", "format", "--check", "--no-cache", "."], environ))
     return outcome
 
 

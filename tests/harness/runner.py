@@ -24,6 +24,8 @@ from . import env
 WANT_PREFIX = "needs "
 #: How much of a passed part's output is shown; all of it is in the log.
 TAIL_LINES = 12
+#: The same for a failed part.
+FAILED_TAIL_LINES = 250
 
 
 @dataclass
@@ -272,9 +274,10 @@ class Runner:
         word = "FAILED" if outcome.failed else "passed" if outcome.ran else "left out"
         print(f"\n=== [{number}/{len(self.parts)}] {part.name}: {word} after {outcome.seconds:.0f} s ===")
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-        if not outcome.failed and len(lines) > TAIL_LINES:
-            print(f"[{len(lines) - TAIL_LINES} lines more in {log.relative_to(env.ROOT)}]")
-            lines = lines[-TAIL_LINES:]
+        limit = FAILED_TAIL_LINES if outcome.failed else TAIL_LINES
+        if len(lines) > limit:
+            print(f"[{len(lines) - limit} lines more in {log.relative_to(env.ROOT)}]")
+            lines = lines[-limit:]
         print("\n".join(lines), flush=True)
 
 
