@@ -273,9 +273,8 @@ def _predict(path: str, clean: str, edit: Edit, mode: int, limit: int) -> Change
         after = edit(before)
         if after is None or after == before:
             return _change(path, place, before, before, [], st)
-        at = "/proc/self/fd/%d" % place.fd
-        if not os.access(at, os.W_OK | os.X_OK, effective_ids=True):
-            if os.statvfs(at).f_flag & os.ST_RDONLY:
+        if not os.access(".", os.W_OK | os.X_OK, dir_fd=place.fd, effective_ids=True):
+            if os.fstatvfs(place.fd).f_flag & os.ST_RDONLY:
                 raise OSError(errno.EROFS, os.strerror(errno.EROFS), place.real_dir)
             raise OSError(errno.EACCES, os.strerror(errno.EACCES), place.real_dir)
         if st is not None:

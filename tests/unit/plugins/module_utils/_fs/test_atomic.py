@@ -258,6 +258,18 @@ def test_a_file_of_another_owner_is_not_taken_over() -> None:
                     atomic.update(str(folder / "env"), put(b"A=2\n"), check=check)
 
         assert os.waitpid(in_child(work), 0)[1] == 0
+        (folder / "env").unlink()
+
+        def own() -> None:
+            os.setgroups([])
+            os.setresgid(NOBODY, NOBODY, NOBODY)
+            os.setresuid(NOBODY, NOBODY, NOBODY)
+            predicted = atomic.update(str(folder / "a" / "env"), put(b"A=2\n"), check=True)
+            assert atomic.update(str(folder / "a" / "env"), put(b"A=2\n")) == predicted
+
+        assert os.waitpid(in_child(own), 0)[1] == 0
+        assert (folder / "a" / "env").stat().st_uid == NOBODY
+        (folder / "env").write_bytes(b"A=1\n")
         os.chown(folder / "env", NOBODY, 0)
         atomic.update(str(folder / "env"), put(b"A=3\n"))
         assert ((folder / "env").stat().st_uid, (folder / "env").stat().st_gid) == (NOBODY, 0)
