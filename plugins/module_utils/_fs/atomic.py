@@ -273,12 +273,12 @@ def _predict(path: str, clean: str, edit: Edit, mode: int, limit: int) -> Change
         after = edit(before)
         if after is None or after == before:
             return _change(path, place, before, before, [], st)
+        if st is not None:
+            _check_owner(path, st)
         if not os.access(".", os.W_OK | os.X_OK, dir_fd=place.fd, effective_ids=True):
             if os.fstatvfs(place.fd).f_flag & os.ST_RDONLY:
                 raise OSError(errno.EROFS, os.strerror(errno.EROFS), place.real_dir)
             raise OSError(errno.EACCES, os.strerror(errno.EACCES), place.real_dir)
-        if st is not None:
-            _check_owner(path, st)
         created = [os.path.join(place.real_dir, *place.missing[: n + 1]) for n in range(len(place.missing))]
         change = _change(path, place, before, after, created, st)
         return change if st is not None else change._replace(uid=os.geteuid(), gid=os.getegid(), mode=mode)
@@ -425,7 +425,10 @@ def _replace(
     _remove_leftovers(place)
     temporary = ".%s.gofleet-%d-%s" % (place.name, os.getpid(), os.urandom(4).hex())
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = os.open(temporary, flags, 0o600, dir_fd=place.fd)
+    try:
+        fd = os.open(temporary, flags, 0o600, dir_fd=place.fd)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, place.real_dir) from None
     renamed = False
     try:
         with os.fdopen(fd, "wb", closefd=False) as stream:

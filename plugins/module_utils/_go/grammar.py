@@ -464,8 +464,8 @@ def check_url(name: str, url: str, schemes: t.Sequence[str]) -> list[Fault]:
             Fault(
                 name,
                 "userinfo",
-                f"the URL {shown!r} holds credentials: the file is readable by others and 'go env' prints them",
-                "Write {}, and put the credentials into the account's netrc file (mode 0600) or use GOAUTH.".format(
+                f"the URL {shown!r} holds login data: the file is readable by others and 'go env' prints them",
+                "Write {}, and put the login into the account's netrc file (mode 0600) or use GOAUTH.".format(
                     parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
                     if not parts.query
                     else "the URL without them"
@@ -507,7 +507,7 @@ def check_url(name: str, url: str, schemes: t.Sequence[str]) -> list[Fault]:
                 name,
                 "url-query",
                 f"{shown!r} has a query or a fragment, which is no part of a proxy's address",
-                "Write {}; credentials belong into the account's netrc file or GOAUTH.".format(
+                "Write {}; a login belongs into the account's netrc file or GOAUTH.".format(
                     parts._replace(query="", fragment="").geturl()
                 ),
             )
@@ -955,7 +955,7 @@ def _check_goauth(name: str, value: str) -> list[Fault]:
                 Fault(
                     name,
                     "userinfo",
-                    "the command line holds credentials, and the file is readable by others",
+                    "the command line holds login data, and the file is readable by others",
                     "Let the command read them from a file with mode 0600, or use netrc.",
                 )
             )
