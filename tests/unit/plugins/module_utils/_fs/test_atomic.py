@@ -236,7 +236,7 @@ def test_without_the_rights_check_mode_and_the_run_fail_alike() -> None:
             for name in ("env", "other", "a/b"):
                 said = set()
                 for check in (True, False):
-                    with pytest.raises(atomic.NotWritten, match="denied|belongs to uid 0") as refused:
+                    with pytest.raises(atomic.NotWritten, match=r"denied|belongs to uid 0") as refused:
                         atomic.update(str(folder / name), put(b"A=2\n"), check=check)
                     said.add(refused.value.code)
                 assert len(said) == 1
