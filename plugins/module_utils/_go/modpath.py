@@ -240,7 +240,7 @@ def _parse(version: str) -> Optional[Tuple[str, str, str, str, str]]:
 
 
 def is_valid(version: str) -> bool:
-    """Whether it is a semantic version with its ``v``; ``v1`` and ``v1.2`` count, as v1.0.0 and v1.2.0 (semver.IsValid)."""
+    """Whether it is a semantic version with its ``v``; ``v1`` counts as v1.0.0 (semver.IsValid)."""
     return _parse(version) is not None
 
 
