@@ -1,0 +1,157 @@
+# Copyright (c) 2026 The gofleet.cache authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Carrying out a plan: what every kind's eviction shares. Counts only what was done, and names what was not."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+CAP = 100
+
+# Why a planned entry was not evicted. The outcome of a run is the plan minus these.
+USED = "used since"
+GONE = "gone"
+BUSY = "in use"
+LOCKED = "locked"
+TIME = "time limit"
+OWNER = "other owner"
+CHANGED = "changed"
+UNSOUND = "unsound zip"
+GUARDED = "its guard stayed"
+ERROR = "error"
+
+
+class Activity(NamedTuple):
+    """An answer of the scan for running tools: ``who`` are those that may use the cache, as (pid, start, name).
+
+    ``complete`` is False where the rights do not show every process: then nothing is proven idle.
+    """
+
+    who: Tuple[Tuple[int, int, str], ...]
+    complete: bool
+
+
+class Job(NamedTuple):
+    """What an eviction may rely on: ``deadline`` on time.monotonic()'s clock, ``scan`` asks for running tools.
+
+    ``below_floor`` says that the plan takes entries younger than the least floor, so that the second phase must wait
+    until every tool that lived at the end of the first has exited. ``step`` is called with a name at each step
+    boundary (fault injection in tests; nothing in production).
+    """
+
+    deadline: float
+    scan: Callable[[], Activity]
+    below_floor: bool
+    threads: int
+    step: Callable[[str], None]
+
+    def late(self) -> bool:
+        """Whether the time budget is used up."""
+        return time.monotonic() >= self.deadline
+
+
+class Outcome:
+    """What an apply did to one cache. Thread-safe; sizes in bytes."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.evicted = 0
+        self.freed = 0
+        self.inodes = 0
+        self.skipped: Dict[str, List[int]] = {}
+        self.samples: List[Dict[str, Any]] = []
+        self.notes: List[str] = []
+
+    def done(self, freed: int, inodes: int = 1, entries: int = 1) -> None:
+        """Counts evictions that were carried out."""
+        with self._lock:
+            self.evicted += entries
+            self.freed += freed
+            self.inodes += inodes
+
+    def skip(self, reason: str, path: str, amount: int, detail: str = "") -> None:
+        """Counts one planned entry that stays, with the reason; the first hundred are returned by name."""
+        with self._lock:
+            cell = self.skipped.setdefault(reason, [0, 0])
+            cell[0] += 1
+            cell[1] += amount
+            if len(self.samples) < CAP:
+                item: Dict[str, Any] = {"path": path, "reason": reason, "bytes": amount}
+                if detail:
+                    item["detail"] = detail
+                self.samples.append(item)
+
+    def note(self, text: str) -> None:
+        """Adds a sentence for people, once."""
+        with self._lock:
+            if text not in self.notes:
+                self.notes.append(text)
+
+    def data(self) -> Dict[str, Any]:
+        """The outcome as plain data."""
+        return {
+            "evicted": self.evicted,
+            "freed": self.freed,
+            "inodes": self.inodes,
+            "skipped": self.skipped,
+            "samples": self.samples,
+            "notes": self.notes,
+        }
+
+
+def in_threads(work: Callable[[int], None], rows: Sequence[int], threads: int, stop: Callable[[], bool]) -> int:
+    """Calls *work* for each of *rows*, roughly in their order, and returns how many were begun before *stop* said so.
+
+    Errors of *work* stop the others and are raised here.
+    """
+    lock = threading.Lock()
+    state = {"next": 0}
+    errors: List[BaseException] = []
+    chunk = 32
+
+    def loop() -> None:
+        while not errors:
+            with lock:
+                start = state["next"]
+                if start >= len(rows) or stop():
+                    return
+                end = state["next"] = min(start + chunk, len(rows))
+            try:
+                for at in range(start, end):
+                    work(rows[at])
+            except BaseException as exc:  # noqa: B902 - handed to the caller
+                errors.append(exc)
+                return
+
+    count = max(1, min(threads, (len(rows) + chunk - 1) // chunk))
+    if count == 1:
+        loop()
+    else:
+        pool = [threading.Thread(target=loop, daemon=True) for _ in range(count)]
+        for thread in pool:
+            thread.start()
+        for thread in pool:
+            thread.join()
+    if errors:
+        raise errors[0]
+    return state["next"]
+
+
+def wait_quiet(job: Job, first: Optional[Activity] = None) -> bool:
+    """Waits until every tool that may use the cache now has exited; False when the time budget ran out first.
+
+    A tool is known by pid and start time, so that a reused pid does not keep the run waiting.
+    """
+    before = first or job.scan()
+    waiting = {(pid, start) for pid, start, _name in before.who}
+    pause = 0.05
+    while waiting:
+        if job.late():
+            return False
+        time.sleep(min(pause, max(0.0, job.deadline - time.monotonic())))
+        pause = min(pause * 1.5, 1.0)
+        waiting &= {(pid, start) for pid, start, _name in job.scan().who}
+    return before.complete or not before.who

@@ -1,0 +1,61 @@
+# Copyright (c) 2026 The gofleet.cache authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Go's build cache (GOCACHE): layout and identity.
+
+Source: cmd/go/internal/cache/cache.go (Open, fileName, putIndexEntry, Trim) and default.go (cacheREADME).
+"""
+
+from __future__ import annotations
+
+import re
+import stat
+from typing import Optional
+
+from ..._core.survey import SECOND, Tier
+from ..._fs import dirs
+
+KIND = "go-build"
+TITLE = "Go build cache"
+TIERS = (Tier("action", "rebuild", 20), Tier("output", "rebuild", 20), Tier("executable", "rebuild", 20))
+ACTION, OUTPUT, EXECUTABLE = range(3)
+# Use is written down at most once an hour (cache.go, mtimeInterval).
+GRAIN = 3600 * SECOND
+# An action looks its output up at the same moment, and each of both is marked only when an hour old: an output of
+# C + 1 h cannot be named by an action younger than C.
+MARGINS = (0, 0, GRAIN)
+ENTRY = re.compile(r"^[0-9a-f]{64}-[ad]$")
+SHARD = re.compile(r"^[0-9a-f]{2}$")
+ACTION_SIZE = 175
+README = b"This directory holds cached build artifacts from the Go build system."
+# What belongs to a build cache besides its shards; these are what makes it a cache and always stay.
+OWN = frozenset(("README", "trim.txt", "testexpire.txt", "fuzz", "log.txt", "CACHEDIR.TAG"))
+
+
+def looks_like(fd: int) -> Optional[str]:
+    """None when the opened directory shows a build cache's fingerprint, else what is missing.
+
+    The README that Go writes, or, for caches that were copied without it, a numeric trim.txt; and shard folders.
+    """
+    marker = False
+    try:
+        marker = dirs.read_small("README", fd, 256).startswith(README)
+    except OSError:
+        pass
+    if not marker:
+        try:
+            marker = dirs.read_small("trim.txt", fd, 64).strip().isdigit()
+        except OSError:
+            pass
+    if not marker:
+        return "neither Go's README nor a trim.txt of its form is there"
+    for name in ("00", "7f", "ff"):
+        st = dirs.lstat_or_none(name, fd)
+        if st is not None and stat.S_ISDIR(st.st_mode):
+            return None
+    for name in dirs.names(fd):
+        if SHARD.match(name):
+            st = dirs.lstat_or_none(name, fd)
+            if st is not None and stat.S_ISDIR(st.st_mode):
+                return None
+    return "no shard folder (00 to ff) is there"

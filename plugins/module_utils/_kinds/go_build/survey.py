@@ -1,0 +1,254 @@
+# Copyright (c) 2026 The gofleet.cache authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Survey of a build cache: stat of every entry, nothing is opened but directories and two small text files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from bisect import bisect_left
+from typing import Any, Dict, List, Optional
+
+from ..._core.survey import CacheRef, Entries, Survey
+from ..._fs import dirs
+from ..._fs.identity import Root
+from . import ACTION, ACTION_SIZE, ENTRY, EXECUTABLE, GRAIN, KIND, MARGINS, OUTPUT, OWN, SHARD, TIERS
+
+_HOLDS = ("", "other owner", "hard link")
+_OTHER_OWNER, _HARD_LINK = 1, 2
+# Outputs that Go treats as part of a hit when they are there and as empty when they are not, under a key that is
+# computed from the main entry's: cmd/go/internal/cache/hash.go (Subkey), work/exec.go (vet: stdout, fix.zip) and
+# work/buildid.go (stdout, link-stdout). Lost alone, they take findings with them silently.
+_DEPENDENT = (b"stdout", b"fix.zip", b"link-stdout")
+
+
+def survey(root: Root) -> Survey:
+    """What is in the build cache at *root*; sizes in bytes, times in Unix nanoseconds."""
+    look = _Look(root)
+    look.run()
+    return look.result()
+
+
+class _Look:
+    def __init__(self, root: Root) -> None:
+        self.root = root
+        self.entries = Entries()
+        self.totals: Dict[str, int] = dict.fromkeys(
+            ("entries", "bytes", "allocated", "inodes", "actions", "outputs", "executables", "foreign"), 0
+        )
+        self.damage: List[Dict[str, str]] = []
+        self.unreached: List[Dict[str, Any]] = []
+        self.fuzz: List[Dict[str, Any]] = []
+        self.last = 0
+
+    def run(self) -> None:
+        self._own(os.fstat(self.root.fd))
+        for name, st in dirs.entries(self.root.fd):
+            if SHARD.match(name):
+                if stat.S_ISDIR(st.st_mode):
+                    self._shard(name)
+                else:
+                    self.damage.append({"path": name, "problem": "a shard that is no directory (never entered)"})
+            elif name == "fuzz" and stat.S_ISDIR(st.st_mode):
+                self._fuzz()
+            else:
+                self._own(st)
+                if name == "trim.txt":
+                    self.last = max(self.last, st.st_mtime_ns, self._trim_time())
+                elif name not in OWN:
+                    self.totals["foreign"] += 1
+
+    def _own(self, st: os.stat_result) -> None:
+        self.totals["inodes"] += 1
+        self.totals["allocated"] += st.st_blocks * 512
+        if not stat.S_ISDIR(st.st_mode):
+            self.totals["bytes"] += st.st_size
+
+    def _trim_time(self) -> int:
+        try:
+            text = dirs.read_small("trim.txt", self.root.fd, 64).strip()
+            return int(text) * 1_000_000_000 if text.isdigit() else 0
+        except OSError:
+            return 0
+
+    def _open(self, name: str, dir_fd: int) -> int:
+        try:
+            fd = dirs.open_dir(name, dir_fd)
+        except OSError as exc:
+            self.unreached.append({"path": name, "why": os.strerror(exc.errno or 0)})
+            return -1
+        if not dirs.same_place(fd, self.root.mount, self.root.device):
+            os.close(fd)
+            self.damage.append({"path": name, "problem": "a mount inside the cache (never entered)"})
+            return -1
+        return fd
+
+    def _shard(self, shard: str) -> None:
+        fd = self._open(shard, self.root.fd)
+        if fd < 0:
+            return
+        try:
+            own = os.fstat(fd)
+            self._own(own)
+            self.last = max(self.last, own.st_mtime_ns)
+            hold = _OTHER_OWNER if own.st_uid != self.root.uid else 0
+            add, match, lstat = self.entries.add, ENTRY.match, os.stat
+            prefix = shard + "/"
+            totals = self.totals
+            for name in os.listdir(fd):
+                try:
+                    st = lstat(name, dir_fd=fd, follow_symlinks=False)
+                except OSError:
+                    continue
+                mode = st.st_mode
+                if match(name) is None or name[:2] != shard or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                    self._foreign(prefix + name, st)
+                    continue
+                used = st.st_mtime_ns
+                if stat.S_ISDIR(mode):
+                    self._executable(prefix + name, fd, name, st, hold)
+                    continue
+                blocks = st.st_blocks * 512
+                totals["inodes"] += 1
+                totals["allocated"] += blocks
+                totals["bytes"] += st.st_size
+                action = name[65] == "a"
+                row = add(
+                    (prefix + name).encode(),
+                    ACTION if action else OUTPUT,
+                    0 if action else 2,
+                    used,
+                    used,
+                    st.st_ino,
+                    blocks if st.st_nlink == 1 else 0,
+                    st.st_size,
+                )
+                if action:
+                    totals["actions"] += 1
+                    if st.st_size != ACTION_SIZE:
+                        self.damage.append({"path": prefix + name, "problem": "an action of %d bytes" % st.st_size})
+                else:
+                    totals["outputs"] += 1
+                if hold:
+                    self.entries.hold[row] = hold
+                if used > self.last:
+                    self.last = used
+        finally:
+            os.close(fd)
+
+    def _foreign(self, path: str, st: os.stat_result) -> None:
+        self._own(st)
+        self.totals["foreign"] += 1
+        if stat.S_ISLNK(st.st_mode):
+            self.damage.append({"path": path, "problem": "a symlink inside a shard (never followed)"})
+
+    def _executable(self, path: str, shard_fd: int, name: str, st: os.stat_result, hold: int) -> None:
+        # PutExecutable: a directory named like an output with exactly one file in it; markUsed dates the directory.
+        fd = self._open(name, shard_fd)
+        if fd < 0:
+            return
+        try:
+            size = 0
+            freed = st.st_blocks * 512
+            inodes = 1
+            self._own(st)
+            for _inner, inner in dirs.entries(fd):
+                self._own(inner)
+                size += inner.st_size
+                freed += dirs.freed_by_unlink(inner)
+                inodes += 1
+            row = self.entries.add(
+                path.encode(), EXECUTABLE, 2, st.st_mtime_ns, st.st_mtime_ns, st.st_ino, freed, size, inodes
+            )
+            self.entries.hold[row] = hold
+            self.totals["executables"] += 1
+            self.last = max(self.last, st.st_mtime_ns)
+        finally:
+            os.close(fd)
+
+    def _fuzz(self) -> None:
+        top = self._open("fuzz", self.root.fd)
+        if top < 0:
+            return
+        stack = [("", top)]
+        while stack:
+            path, fd = stack.pop()
+            try:
+                self._own(os.fstat(fd))
+                files = size = 0
+                for name, st in dirs.entries(fd):
+                    if stat.S_ISDIR(st.st_mode):
+                        child = self._open(name, fd) if path.count("/") < 64 else -1
+                        if child >= 0:
+                            stack.append((path + "/" + name, child))
+                        continue
+                    self._own(st)
+                    files += 1
+                    size += st.st_size
+                if files:
+                    self.fuzz.append({"target": path.lstrip("/"), "inputs": files, "bytes": size})
+            finally:
+                os.close(fd)
+
+    def result(self) -> Survey:
+        root = self.root
+        self.totals["entries"] = len(self.entries)
+        self.fuzz.sort(key=lambda item: (-item["bytes"], item["target"]))
+        details: Dict[str, Any] = {
+            "fuzz_corpora": len(self.fuzz),
+            "fuzz_bytes": sum(item["bytes"] for item in self.fuzz),
+            "fuzz": self.fuzz[:20],
+        }
+        return Survey(
+            CacheRef(KIND, root.path, root.given, root.uid, root.gid, root.device, root.inode),
+            TIERS,
+            _HOLDS,
+            [],
+            self.entries,
+            GRAIN,
+            "mtime",
+            MARGINS,
+            self.last,
+            self.totals,
+            details,
+            self.damage,
+            self.unreached,
+            None,
+        )
+
+
+def link(seen: Survey) -> None:
+    """Ties each output that Go only adds to a hit (the findings of vet, a compiler's messages) to its main entry.
+
+    The findings of ``go vet`` lie under an action of their own; with the facts present and the findings gone, vet
+    reports success. Their key is SHA-256 of the facts' key and a word, so the pair can be computed without opening a
+    file. The findings then go only after the facts, and count as used when the facts were.
+    """
+    entries = seen.entries
+    pairs = sorted(
+        (int(entries.key(row)[3:35], 16) << 32) | row for row in range(len(entries)) if entries.tier[row] == ACTION
+    )
+    sha256 = hashlib.sha256
+    for pair in pairs:
+        row = pair & 0xFFFFFFFF
+        parent = bytes.fromhex(entries.key(row)[3:67].decode())
+        for word in _DEPENDENT:
+            name = sha256(b"subkey:" + parent + word).hexdigest()
+            found = _find(pairs, entries, name)
+            if found is not None:
+                entries.guard[found] = row
+                entries.phase[found] = 1
+                entries.used[found] = max(entries.used[found], entries.used[row])
+
+
+def _find(pairs: List[int], entries: Entries, name: str) -> Optional[int]:
+    wanted = int(name[:32], 16)
+    at = bisect_left(pairs, wanted << 32)
+    while at < len(pairs) and pairs[at] >> 32 == wanted:
+        row = pairs[at] & 0xFFFFFFFF
+        if entries.key(row)[3:67] == name.encode():
+            return row
+        at += 1
+    return None
