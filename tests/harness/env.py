@@ -234,7 +234,9 @@ def _answers(path: Path, version: tuple[int, int]) -> bool:
     code = "import ensurepip, ssl, sys, venv; print('%d.%d' % sys.version_info[:2])"
     environ = {"PATH": os.defpath, "HOME": os.devnull}
     try:
-        answer = subprocess.run([path, "-I", "-c", code], capture_output=True, text=True, timeout=60, env=environ)
+        answer = subprocess.run(
+            [path, "-I", "-c", code], capture_output=True, text=True, timeout=60, env=environ, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return False
     return answer.returncode == 0 and answer.stdout.strip() == f"{version[0]}.{version[1]}"
@@ -322,7 +324,9 @@ def _pip_install(python: Path, arguments: list[str], home: Path) -> None:
 
 
 def _checked(command: list[str], environ: Mapping[str, str]) -> str:
-    done = subprocess.run(command, env=dict(environ), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(
+        command, env=dict(environ), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}")
     return done.stdout
@@ -333,7 +337,7 @@ def _usable_go(candidate: Path) -> Path | None:
     environ = clean_environ(BUILD / "home") | {"GOTOOLCHAIN": "local", "GOENV": "off", "GOTELEMETRY": "off"}
     try:
         done = subprocess.run(
-            [candidate, "env", "GOROOT"], env=environ, capture_output=True, text=True, timeout=60, cwd="/"
+            [candidate, "env", "GOROOT"], env=environ, capture_output=True, text=True, timeout=60, cwd="/", check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

@@ -99,7 +99,13 @@ def _environ(folder: Path | None = None) -> dict[str, str]:
 def _run(command: Sequence[str | Path], folder: Path | None = None, text: str | None = None) -> str:
     words = [str(word) for word in command]
     done = subprocess.run(
-        words, env=_environ(folder), input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        words,
+        env=_environ(folder),
+        input=text,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
     )
     if done.returncode:
         raise RuntimeError(f"{' '.join(words)} ended with {done.returncode}:\n{done.stdout[-4000:]}")
@@ -164,7 +170,11 @@ def _wait_until_ready(name: str, folder: Path, seconds: float = 60) -> str:
     while True:
         probe = "systemctl is-system-running --wait >/dev/null; systemctl is-active ssh"
         done = subprocess.run(
-            ["podman", "exec", name, "sh", "-c", probe], env=_environ(folder), capture_output=True, text=True
+            ["podman", "exec", name, "sh", "-c", probe],
+            env=_environ(folder),
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.stdout.strip() == "active":
             break

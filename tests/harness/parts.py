@@ -133,7 +133,7 @@ def sanity_newest_core(c: Context) -> Outcome:
 
 def _sanity(c: Context, venv: Path, tests: list[str]) -> Outcome:
     home = _ansible_test_home(venv)
-    command = ["ansible-test", "sanity", "--color", "no", "--python", "default", "-v"]
+    command = ["ansible-test", "sanity", "--color", "no", "--python", "default"]
     for test in tests:
         command += ["--test", test]
     with env.pip_settings(home):

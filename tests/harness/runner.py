@@ -13,10 +13,10 @@ import subprocess
 import threading
 import time
 import traceback
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from xml.etree import ElementTree
 
 from . import env
 
@@ -211,7 +211,7 @@ class Runner:
 
     def run(self) -> dict[str, Outcome]:
         """Run all parts and return their outcomes, in the parts' order."""
-        workers = [threading.Thread(target=self._work) for _ in range(max(1, min(self.jobs, len(self.parts))))]
+        workers = [threading.Thread(target=self._work) for _number in range(max(1, min(self.jobs, len(self.parts))))]
         for worker in workers:
             worker.start()
         try:
