@@ -1,0 +1,82 @@
+# Copyright (c) 2026 The gofleet.cache authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Go's module cache (GOMODCACHE): layout and identity.
+
+Source: cmd/go/internal/modfetch/cache.go (CachePath, DownloadDir), fetch.go (DownloadZip, unzip, checkMod) and
+codehost/codehost.go (WorkDir).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import List, Optional
+
+from ..._core.survey import SECOND, Tier
+from ..._fs import dirs
+
+KIND = "go-mod"
+TITLE = "Go module cache"
+TIERS = (
+    Tier("leftover", "nothing", 0),
+    Tier("tree", "re-extract", 10),
+    Tier("zip", "download", 40),
+    Tier("bare tree", "download", 40),
+)
+LEFTOVER, TREE, ZIP, BARE = range(4)
+# relatime writes an access time down once in 24 hours (mount(8)).
+GRAIN_RELATIME = 24 * 3600 * SECOND
+MARGINS = (0,)
+TOOLCHAIN = "golang.org/toolchain"
+
+
+def looks_like(fd: int) -> Optional[str]:
+    """None when the opened directory shows a module cache's fingerprint, else what is missing.
+
+    ``cache/download`` and, beside it or in it, something only Go makes: the file ``cache/lock``, or a folder tree
+    that leads to a version folder ``@v``.
+    """
+    missing = "no folder cache/download is there"
+    try:
+        cache = dirs.open_dir("cache", fd)
+    except OSError:
+        return missing
+    try:
+        try:
+            download = dirs.open_dir("download", cache)
+        except OSError:
+            return missing
+        try:
+            st = dirs.lstat_or_none("lock", cache)
+            if st is not None and stat.S_ISREG(st.st_mode):
+                return None
+            if _leads_to_versions(download, 0, [500]):
+                return None
+            return "cache/download holds no module (no @v folder), and there is no cache/lock"
+        finally:
+            os.close(download)
+    finally:
+        os.close(cache)
+
+
+def _leads_to_versions(fd: int, depth: int, budget: List[int]) -> bool:
+    for name in dirs.names(fd):
+        budget[0] -= 1
+        if budget[0] < 0 or depth > 12:
+            return False
+        st = dirs.lstat_or_none(name, fd)
+        if st is None or not stat.S_ISDIR(st.st_mode):
+            continue
+        if name == "@v":
+            return True
+        try:
+            child = dirs.open_dir(name, fd)
+        except OSError:
+            continue
+        try:
+            if _leads_to_versions(child, depth + 1, budget):
+                return True
+        finally:
+            os.close(child)
+    return False
