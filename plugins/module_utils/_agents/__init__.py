@@ -30,9 +30,25 @@ from ._base import (
 )
 
 __all__ = [
-    "Account", "Collector", "EngineRoot", "Evidence", "Finding", "Host", "Inspection", "Overview", "Root", "Setting",
-    "Unreadable", "environ", "inspect", "is_ci_host", "read_text", "redact", "search_roots", "too_wide",
-]  # fmt: skip
+    "Account",
+    "Collector",
+    "EngineRoot",
+    "Evidence",
+    "Finding",
+    "Host",
+    "Inspection",
+    "Overview",
+    "Root",
+    "Setting",
+    "Unreadable",
+    "environ",
+    "inspect",
+    "is_ci_host",
+    "read_text",
+    "redact",
+    "search_roots",
+    "too_wide",
+]
 
 # A new CI system is one file here and one word in this line.
 _CI_SYSTEMS = (gitlab.inspect, github.inspect, jenkins.inspect, buildkite.inspect, azure.inspect)
@@ -96,5 +112,5 @@ def environ(root: str = "/") -> List[Setting]:
 
 
 def is_ci_host(root: str = "/") -> List[Evidence]:
-    """Which CI systems are on this host, and why we say so; [] for a host that is no agent. A container engine is no CI."""
+    """Which CI systems are on this host, and why we say so; [] for no agent (a container engine is no CI system)."""
     return inspect(root).evidence

@@ -31,7 +31,9 @@ GO_VARIABLES: FrozenSet[str] = frozenset(
 )
 """The variables whose values are returned. A list, not ``GO*``: GOOGLE_APPLICATION_CREDENTIALS begins with GO too."""
 
-PLACE_VARIABLES: FrozenSet[str] = frozenset(("HOME", "XDG_CACHE_HOME", "TMPDIR", "RUNNER_TOOL_CACHE", "AGENT_TOOLSDIRECTORY"))
+PLACE_VARIABLES: FrozenSet[str] = frozenset(
+    ("HOME", "XDG_CACHE_HOME", "TMPDIR", "RUNNER_TOOL_CACHE", "AGENT_TOOLSDIRECTORY")
+)
 """Further variables that decide where caches lie."""
 
 _TOO_WIDE = frozenset(
@@ -76,7 +78,7 @@ class Setting(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """Something a person should know: ``code`` is stable, ``severity`` is ``warning`` or ``info``, ``path`` may be ''."""
+    """Something to know: ``code`` is stable, ``severity`` is ``warning`` or ``info``, ``path`` may be ''."""
 
     code: str
     severity: str
@@ -460,7 +462,7 @@ class Host:
         texts = []
         try:
             texts.append(read_text(path))
-            for base in sorted(set(reversed(list(folders) + [folder]))):
+            for base in sorted({*folders, folder}):
                 for drop_in in self.listdir("%s/%s.d" % (base, name)):
                     if drop_in.endswith(".conf"):
                         texts.append(read_text(self.path("%s/%s.d/%s" % (base, name, drop_in))))
@@ -505,9 +507,20 @@ class Host:
 
 
 _VENDOR_UNITS = (
-    "gitlab-runner*", "actions.runner.*", "vsts.agent.*", "jenkins*", "buildkite-agent*", "swarm-client*",
-    "docker*", "containerd*", "kubelet*", "buildkit*", "podman*", "crio*", "cri-o*",
-)  # fmt: skip
+    "gitlab-runner*",
+    "actions.runner.*",
+    "vsts.agent.*",
+    "jenkins*",
+    "buildkite-agent*",
+    "swarm-client*",
+    "docker*",
+    "containerd*",
+    "kubelet*",
+    "buildkit*",
+    "podman*",
+    "crio*",
+    "cri-o*",
+)
 
 
 def _specifiers(text: str, home: str, user: str) -> str:
@@ -521,9 +534,12 @@ def _specifiers(text: str, home: str, user: str) -> str:
 def unreadable(system: str, exc: Unreadable) -> Finding:
     """The finding for a file that exists and was not understood."""
     return Finding(
-        "unreadable", "warning", system, exc.path,
+        "unreadable",
+        "warning",
+        system,
+        exc.path,
         "%s: %s; what it says about places of caches is not known" % (exc.path, exc.reason),
-    )  # fmt: skip
+    )
 
 
 def option(argv: Sequence[str], *names: str) -> str:
@@ -581,17 +597,21 @@ class Collector:
         """
         if not plain.startswith("/"):
             self.found(
-                "not-literal", "info", config_file,
+                "not-literal",
+                "info",
+                config_file,
                 "%s: not an absolute path, so its place is not known; name it as a search root" % why,
-            )  # fmt: skip
+            )
             return False
         literal, whole = literal_prefix(plain)
         clean = posixpath.normpath("/" + literal.lstrip("/"))
         if too_wide(clean):
             self.found(
-                "root-too-wide", "info", config_file,
+                "root-too-wide",
+                "info",
+                config_file,
                 "%s: %s is too wide to be searched; name the folder in it as a search root" % (why, clean),
-            )  # fmt: skip
+            )
             return False
         path = self.host.path(clean)
         if only_existing and not self.host.is_dir(clean):
@@ -603,13 +623,20 @@ class Collector:
             pass  # missing or out of reach: the search says so
         if path not in self._seen_roots:
             self._seen_roots[path] = len(self.roots)
-            self.roots.append(Root(path, why if whole else why + " (up to its first variable)", self.system, config_file))
+            self.roots.append(
+                Root(path, why if whole else why + " (up to its first variable)", self.system, config_file)
+            )
         return True
 
     def environ(
-        self, values: Dict[str, str], config_file: str, where: str, inside: str = "host", account: str = "",
+        self,
+        values: Dict[str, str],
+        config_file: str,
+        where: str,
+        inside: str = "host",
+        account: str = "",
         unknown: Sequence[str] = (),
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Adds those of *values* that concern Go; names in *unknown* become findings without their text."""
         for name in sorted(values):
             if name not in GO_VARIABLES and name not in PLACE_VARIABLES:
@@ -621,9 +648,11 @@ class Collector:
         for name in unknown:
             if name in GO_VARIABLES or name in PLACE_VARIABLES:
                 self.found(
-                    "not-literal", "info", config_file,
+                    "not-literal",
+                    "info",
+                    config_file,
                     "%s sets %s in %s to something only known while a job runs" % (config_file, name, where),
-                )  # fmt: skip
+                )
 
     def process_settings(self, match: Callable[[Process], bool], account: bool = True) -> List[Process]:
         """The processes of this system; their Go variables and accounts are noted on the way."""
@@ -638,8 +667,11 @@ class Collector:
             inside = "container" if process.contained else "host"
             self.environ(
                 {k: v for k, v in self.host.process_environ(process).items() if k != "HOME" and k != "TMPDIR"},
-                place + "/environ", "process %d" % process.pid, inside, user,
-            )  # fmt: skip
+                place + "/environ",
+                "process %d" % process.pid,
+                inside,
+                user,
+            )
         return mine
 
     def result(self) -> Inspection:

@@ -22,7 +22,7 @@ _BASES = ("/", "/opt", "/srv", "/home", "/data", "/var/lib", "/usr/local", "/mnt
 
 
 class Flavour(NamedTuple):
-    """One of the two: ``marker`` is the JSON file, ``listener`` the program, ``folders`` words in usual folder names."""
+    """One of the two: ``marker`` is its JSON file, ``listener`` its program, ``folders`` words in folder names."""
 
     system: str
     title: str
@@ -49,7 +49,7 @@ def _candidates(found: Collector, flavour: Flavour) -> Dict[str, str]:
         if folder.startswith("/"):
             folders.setdefault(posixpath.normpath(folder), unit.user)
         else:
-            found.found("ci-without-configuration", "warning", unit.path, "%s: names no folder of the runner" % unit.path)
+            found.found("ci-without-configuration", "warning", unit.path, "%s: names no runner folder" % unit.path)
 
     def is_listener(process: Process) -> bool:
         return posixpath.basename(process.argv[0]) in (flavour.listener, flavour.listener.replace("Listener", "Worker"))
@@ -59,9 +59,11 @@ def _candidates(found: Collector, flavour: Flavour) -> Dict[str, str]:
         program = process.argv[0]
         if process.contained:
             found.found(
-                "runner-in-container", "info", "",
+                "runner-in-container",
+                "info",
+                "",
                 "process %d is a %s in a container; name its volumes as search roots" % (process.pid, flavour.title),
-            )  # fmt: skip
+            )
         elif program.startswith("/"):
             folders.setdefault(posixpath.dirname(posixpath.dirname(program)), names.get(process.uid, ""))
     owners = {entry.plain_home: entry.name for entry in host.accounts()}
@@ -98,9 +100,12 @@ def _runner(found: Collector, flavour: Flavour, folder: str, user: str) -> None:
     except FileNotFoundError:
         found.saw("folder", host.path(folder))
         found.found(
-            "ci-without-configuration", "warning", host.path(folder),
-            "%s: a %s without %s; its work folder is taken to be %s" % (host.path(folder), flavour.title, flavour.marker, work),
-        )  # fmt: skip
+            "ci-without-configuration",
+            "warning",
+            host.path(folder),
+            "%s: a %s without %s; its work folder is taken to be %s"
+            % (host.path(folder), flavour.title, flavour.marker, work),
+        )
     except Unreadable as exc:
         found.saw("config", marker)
         found.unreadable(exc)
@@ -135,7 +140,9 @@ def collect(host: Host, flavour: Flavour) -> Collector:
             _runner(found, flavour, folder, folders[folder])
         else:
             found.found(
-                "ci-without-configuration", "warning", host.path(folder),
+                "ci-without-configuration",
+                "warning",
+                host.path(folder),
                 "%s: the folder of a %s is missing or out of reach" % (host.path(folder), flavour.title),
-            )  # fmt: skip
+            )
     return found

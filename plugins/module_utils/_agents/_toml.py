@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from typing import Dict, FrozenSet, List, Set, Tuple, Union
+from typing import Dict, FrozenSet, List, Optional, Set, Tuple, Union
 
 _MAX_DEPTH = 60
 
@@ -39,16 +39,14 @@ _BLANK = re.compile(r"[ \t]*")
 _INTEGER = re.compile(
     r"[+-]?(?:0|[1-9](?:_?[0-9])*)|0x[0-9A-Fa-f](?:_?[0-9A-Fa-f])*|0o[0-7](?:_?[0-7])*|0b[01](?:_?[01])*"
 )
-_FLOAT = re.compile(
-    r"[+-]?(?:(?:0|[1-9](?:_?[0-9])*)(?:\.[0-9](?:_?[0-9])*)?(?:[eE][+-]?[0-9](?:_?[0-9])*)?|inf|nan)"
-)
+_FLOAT = re.compile(r"[+-]?(?:(?:0|[1-9](?:_?[0-9])*)(?:\.[0-9](?:_?[0-9])*)?(?:[eE][+-]?[0-9](?:_?[0-9])*)?|inf|nan)")
 _DATE = r"(\d{4})-(\d\d)-(\d\d)"
 _TIME = r"(\d\d):(\d\d):(\d\d)(\.\d+)?"
 _DATE_TIME = re.compile(_DATE + r"(?:[Tt ]" + _TIME + r"([Zz]|[+-]\d\d:\d\d)?)?", re.ASCII)
 _LOCAL_TIME = re.compile(_TIME, re.ASCII)
 _SCALAR = re.compile(r"[A-Za-z0-9_+.:-]+", re.ASCII)
 _ESCAPES = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", '"': '"', "\\": "\\"}
-_CONTROL: FrozenSet[str] = frozenset(chr(i) for i in list(range(32)) + [127]) - {"\t"}
+_CONTROL: FrozenSet[str] = frozenset(chr(i) for i in [*range(32), 127]) - {"\t"}
 
 
 class _Reader:
@@ -304,13 +302,13 @@ class _Reader:
         self.pos = end + 1
         return found
 
-    def long_end(self, quote: str) -> Tuple[str, bool]:
+    def long_end(self, quote: str) -> str:
         """At three quotes: up to two more belong to the text before the closing three."""
         count = 3
         while count < 5 and self.text[self.pos + count : self.pos + count + 1] == quote:
             count += 1
         self.pos += count
-        return quote * (count - 3), True
+        return quote * (count - 3)
 
     def long_basic(self) -> str:
         self.pos += 3
@@ -322,8 +320,7 @@ class _Reader:
             if not char or (char in _CONTROL and char != "\n"):
                 raise self.error("the multi-line string is not closed")
             if self.peek('"""'):
-                rest, _done = self.long_end('"')
-                out.append(rest)
+                out.append(self.long_end('"'))
                 return "".join(out)
             self.pos += 1
             out.append(self.escape(long=True) if char == "\\" else char)
@@ -337,8 +334,7 @@ class _Reader:
         if end < 0 or not (_CONTROL - {"\n"}).isdisjoint(found):
             raise self.error("the multi-line string is not closed")
         self.pos = end
-        rest, _done = self.long_end("'")
-        return found + rest
+        return found + self.long_end("'")
 
     def scalar(self) -> Value:
         match = _SCALAR.match(self.text, self.pos)
@@ -358,7 +354,7 @@ class _Reader:
             clock = _LOCAL_TIME.match(word)
             if clock is None or clock.group() != word:
                 raise self.error("a value that is not understood")
-            found = self.moment(word, (None, None, None) + clock.groups() + (None,))
+            found = self.moment(word, (None, None, None, *clock.groups(), None))
         elif _INTEGER.fullmatch(word) is not None:
             digits = word.replace("_", "")
             if len(digits) > 100:
@@ -371,7 +367,7 @@ class _Reader:
         self.pos += len(word)
         return found
 
-    def moment(self, word: str, groups: "Tuple[Union[str, None], ...]") -> Moment:
+    def moment(self, word: str, groups: Tuple[Optional[str], ...]) -> Moment:
         year, month, day, hour, minute, second, _fraction, zone = groups
         try:
             if year is not None:

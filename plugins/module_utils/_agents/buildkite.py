@@ -47,7 +47,7 @@ def parse_config(text: str) -> Dict[str, str]:
             continue
         name, sign, value = line.partition("=")
         name = name.strip()
-        if not sign or name not in _PATHS + ("hooks-path",):
+        if not sign or name not in (*_PATHS, "hooks-path"):
             continue
         value = value.strip()
         if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
@@ -86,7 +86,7 @@ def inspect(host: Host) -> Inspection:
         config = option(argv, "--config") or environ.get("BUILDKITE_AGENT_CONFIG", "")
         if config.startswith("/"):
             files.setdefault(config, user)
-        values = {name: option(argv, "--" + name) for name in _PATHS + ("hooks-path",)}
+        values = {name: option(argv, "--" + name) for name in (*_PATHS, "hooks-path")}
         values["build-path"] = values["build-path"] or environ.get("BUILDKITE_BUILD_PATH", "")
         values["git-mirrors-path"] = values["git-mirrors-path"] or environ.get("BUILDKITE_GIT_MIRRORS_PATH", "")
         values["hooks-path"] = values["hooks-path"] or environ.get("BUILDKITE_HOOKS_PATH", "")
@@ -107,9 +107,11 @@ def inspect(host: Host) -> Inspection:
     for process in found.process_settings(is_agent):
         if process.contained:
             found.found(
-                "runner-in-container", "info", "",
+                "runner-in-container",
+                "info",
+                "",
                 "process %d is a Buildkite agent in a container; name its volumes as search roots" % process.pid,
-            )  # fmt: skip
+            )
         else:
             note(process.argv, host.process_environ(process), names.get(process.uid, ""), "")
     for plain in _USUAL:
@@ -150,13 +152,17 @@ def inspect(host: Host) -> Inspection:
         if values.get("hooks-path"):
             _hook(found, _place(values["hooks-path"], home), user)
     if found.evidence:
-        found.root("/var/lib/buildkite-agent/builds", "where the Buildkite agent's packages build", "", only_existing=True)
+        found.root(
+            "/var/lib/buildkite-agent/builds", "where the Buildkite agent's packages build", "", only_existing=True
+        )
         if not configured:
             found.found(
-                "ci-without-configuration", "warning", found.evidence[0].path,
+                "ci-without-configuration",
+                "warning",
+                found.evidence[0].path,
                 "a Buildkite agent is on this host (%s), but no buildkite-agent.cfg was found; looked at %s"
                 % (found.evidence[0].path, ", ".join(host.path(plain) for plain in list(files)[:4])),
-            )  # fmt: skip
+            )
     return found.result()
 
 

@@ -18,7 +18,19 @@ import posixpath
 from typing import Dict, List
 
 from . import _toml
-from ._base import Collector, EngineRoot, Host, Inspection, Process, Root, Setting, Unreadable, option, read_text, substitute
+from ._base import (
+    Collector,
+    EngineRoot,
+    Host,
+    Inspection,
+    Process,
+    Root,
+    Setting,
+    Unreadable,
+    option,
+    read_text,
+    substitute,
+)
 
 SYSTEM = "containers"
 MAX_VOLUMES = 2000
@@ -42,9 +54,11 @@ def _volumes(found: Collector, plain: str, engine: str, source: str) -> None:
         if exc.errno not in (errno.ENOENT, errno.ENOTDIR):
             found.saw("folder", path)
             found.found(
-                "unreadable", "warning", path,
+                "unreadable",
+                "warning",
+                path,
                 "%s: %s; the volumes of %s were not looked into (this needs root)" % (path, exc.strerror, engine),
-            )  # fmt: skip
+            )
         return
     found.saw("folder", path)
     found.root(plain, "volumes of %s" % engine, source)

@@ -22,7 +22,16 @@ _PROGRAMS = ("gitlab-runner", "gitlab-ci-multi-runner")
 _USUAL = ("/etc/gitlab-runner/config.toml", "/srv/gitlab-runner/config/config.toml")
 _ON_THIS_HOST = ("shell", "custom")
 _DOCKER = ("docker", "docker-windows")
-_ELSEWHERE = ("kubernetes", "ssh", "docker+machine", "docker-autoscaler", "instance", "parallels", "virtualbox", "docker-ssh")
+_ELSEWHERE = (
+    "kubernetes",
+    "ssh",
+    "docker+machine",
+    "docker-autoscaler",
+    "instance",
+    "parallels",
+    "virtualbox",
+    "docker-ssh",
+)
 
 
 class _Service(NamedTuple):
@@ -47,7 +56,9 @@ def _services(found: Collector) -> Tuple[Dict[str, _Service], List[str]]:
         user = option(argv, "--user", "-u") or user
         if not config.startswith("/"):
             entry = host.account(user)
-            config = _USUAL[0] if user in ("", "root") or entry is None else entry.plain_home + "/.gitlab-runner/config.toml"
+            config = (
+                _USUAL[0] if user in ("", "root") or entry is None else entry.plain_home + "/.gitlab-runner/config.toml"
+            )
         if config not in files:
             files.append(config)
         services.setdefault(config, _Service(place, user))
@@ -56,15 +67,19 @@ def _services(found: Collector) -> Tuple[Dict[str, _Service], List[str]]:
     for unit in host.units():
         if unit.argv and posixpath.basename(unit.argv[0]) in _PROGRAMS:
             found.saw("unit", unit.path)
-            found.environ(unit.environ, unit.path, "the service", account=option(unit.argv, "--user", "-u") or unit.user)
+            found.environ(
+                unit.environ, unit.path, "the service", account=option(unit.argv, "--user", "-u") or unit.user
+            )
             note(unit.argv, unit.user, unit.workdir)
     for process in found.process_settings(_is_runner, account=False):
         if process.contained:
             found.found(
-                "runner-in-container", "info", "",
+                "runner-in-container",
+                "info",
+                "",
                 "process %d is a GitLab Runner in a container; unless its config.toml is mounted from %s, name it and "
                 "its volumes as search roots" % (process.pid, host.path(_USUAL[1])),
-            )  # fmt: skip
+            )
             continue
         owner = next((entry.name for entry in host.accounts() if entry.uid == process.uid), "")
         note(process.argv, owner, "")
@@ -83,9 +98,8 @@ def _volumes(found: Collector, specs: List[str], config: str, name: str, why: st
     """Bind mounts of a docker executor: ``/on/host:/in/job[:options]``; volumes of docker's own are its data root's."""
     for spec in specs:
         parts = spec.split(":")
-        if len(parts) >= 2 and parts[0].startswith("/"):
-            found.root(parts[0], "%s of runner %s" % (why, name), config)
-        elif parts[0][:2] in ("./", "..") or parts[0].startswith("$"):
+        # Without a slash the first part is the name of a volume of docker's own; alone, it is a path in the job.
+        if len(parts) >= 2 and parts[0].startswith(("/", "./", "../", "$", "~")):
             found.root(parts[0], "%s of runner %s" % (why, name), config)
 
 
@@ -125,9 +139,11 @@ def _runner(found: Collector, row: _toml.Table, config: str, service: _Service) 
         daemon = _toml.text(docker.get("host"))
         if daemon and not daemon.startswith("unix:"):
             found.found(
-                "builds-elsewhere", "info", config,
+                "builds-elsewhere",
+                "info",
+                config,
                 "runner %s gives its jobs to a docker daemon on another host; caches are there" % name,
-            )  # fmt: skip
+            )
     elif executor == "kubernetes":
         volumes = _toml.table(_toml.table(row.get("kubernetes")).get("volumes"))
         for path_row in _toml.rows(volumes.get("host_path")):
@@ -136,14 +152,18 @@ def _runner(found: Collector, row: _toml.Table, config: str, service: _Service) 
                 found.root(place, "a host_path volume of runner %s" % name, config)
     if executor in _ELSEWHERE:
         found.found(
-            "builds-elsewhere", "info", config,
+            "builds-elsewhere",
+            "info",
+            config,
             "runner %s has the executor %s: its jobs run elsewhere, and so do their caches" % (name, executor),
-        )  # fmt: skip
+        )
     elif executor not in _ON_THIS_HOST + _DOCKER:
         found.found(
-            "unknown-executor", "warning", config,
+            "unknown-executor",
+            "warning",
+            config,
             "runner %s has an executor that is not known here; name its build folders as search roots" % name,
-        )  # fmt: skip
+        )
 
 
 def inspect(host: Host) -> Inspection:
@@ -187,10 +207,12 @@ def inspect(host: Host) -> Inspection:
             found.root(plain, "where the runner's containers build and cache", "", only_existing=True)
         if not configured:
             found.found(
-                "ci-without-configuration", "warning", found.evidence[0].path,
+                "ci-without-configuration",
+                "warning",
+                found.evidence[0].path,
                 "GitLab Runner is on this host (%s), but no config.toml was found; looked at %s"
                 % (found.evidence[0].path, ", ".join(host.path(plain) for plain in files[:4])),
-            )  # fmt: skip
+            )
     return found.result()
 
 

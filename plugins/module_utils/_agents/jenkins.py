@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import shlex
 from typing import Dict, List, Tuple
 
 from ._base import (
@@ -34,15 +35,30 @@ _AGENT_JARS = ("agent.jar", "remoting.jar", "slave.jar", "swarm-client.jar")
 _DEFAULTS = ("/etc/default/jenkins", "/etc/sysconfig/jenkins", "/etc/conf.d/jenkins", "/etc/default/jenkins-agent")
 
 
+def _command(argv: Tuple[str, ...]) -> Tuple[str, ...]:
+    """*argv*, or the command inside it where a shell was asked to run one (``sh -c "exec java -jar agent.jar"``)."""
+    if len(argv) >= 3 and posixpath.basename(argv[0]) in ("sh", "bash", "dash") and argv[1] in ("-c", "-lc", "-ec"):
+        try:
+            words = shlex.split(argv[2])
+        except ValueError:
+            return ()
+        return tuple(words[1:] if words[:1] == ["exec"] else words)
+    return argv
+
+
 def _is_agent(argv: Tuple[str, ...]) -> bool:
+    argv = _command(argv)
+    if not argv or (posixpath.basename(argv[0]) not in ("jenkins-agent", "jenkins-slave") and "java" not in argv[0]):
+        return False
     for word in argv:
         name = posixpath.basename(word)
         if name in _AGENT_JARS or word == "hudson.remoting.jnlp.Main" or re.match(r"swarm-client[\w.-]*\.jar\Z", name):
             return True
-    return bool(argv) and posixpath.basename(argv[0]) in ("jenkins-agent", "jenkins-slave")
+    return posixpath.basename(argv[0]) in ("jenkins-agent", "jenkins-slave")
 
 
 def _is_controller(argv: Tuple[str, ...]) -> bool:
+    argv = _command(argv)
     if not argv:
         return False
     return posixpath.basename(argv[0]) == "jenkins" or any(posixpath.basename(word) == "jenkins.war" for word in argv)
@@ -56,6 +72,7 @@ def _java_property(argv: Tuple[str, ...], name: str) -> str:
 
 
 def _agent_place(argv: Tuple[str, ...]) -> str:
+    argv = _command(argv)
     return option(argv, "-workDir", "--workDir", "-workdir") or option(argv, "-fsroot", "--fsroot")
 
 
@@ -120,9 +137,11 @@ def inspect(host: Host) -> Inspection:
                 found.root(place, "workDir of the Jenkins agent", unit.path)
             else:
                 found.found(
-                    "ci-without-configuration", "warning", unit.path,
+                    "ci-without-configuration",
+                    "warning",
+                    unit.path,
                     "%s: a Jenkins agent that says no -workDir; name its folder as a search root" % unit.path,
-                )  # fmt: skip
+                )
 
     def matches(process: Process) -> bool:
         return _is_agent(process.argv) or _is_controller(process.argv)
@@ -130,9 +149,11 @@ def inspect(host: Host) -> Inspection:
     for process in found.process_settings(matches):
         if process.contained:
             found.found(
-                "runner-in-container", "info", "",
+                "runner-in-container",
+                "info",
+                "",
                 "process %d is Jenkins in a container; name its volumes as search roots" % process.pid,
-            )  # fmt: skip
+            )
             continue
         if _is_agent(process.argv):
             place = _agent_place(process.argv) or host.process_environ(process).get("JENKINS_AGENT_WORKDIR", "")
@@ -144,7 +165,9 @@ def inspect(host: Host) -> Inspection:
                 homes.setdefault(home, "")
     for entry in host.accounts():
         # An agent that the controller starts through SSH leaves its jar and the folder "remoting" in its remote root.
-        left = [name for name in ("remoting.jar", "agent.jar", "remoting") if host.exists(entry.plain_home + "/" + name)]
+        left = [
+            name for name in ("remoting.jar", "agent.jar", "remoting") if host.exists(entry.plain_home + "/" + name)
+        ]
         if entry.name in ("jenkins", "jenkins-agent") or left:
             what = entry.home + "/" + left[0] if left else entry.home
             found.saw("folder", what)
@@ -162,9 +185,11 @@ def inspect(host: Host) -> Inspection:
             found.root(home, "JENKINS_HOME", homes[home])
     if found.evidence and not found.roots:
         found.found(
-            "ci-without-configuration", "warning", found.evidence[0].path,
+            "ci-without-configuration",
+            "warning",
+            found.evidence[0].path,
             "Jenkins is on this host (%s), but nothing says where it works" % found.evidence[0].path,
-        )  # fmt: skip
+        )
     return found.result()
 
 
