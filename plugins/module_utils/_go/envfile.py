@@ -98,7 +98,7 @@ def findings(lines: Sequence[Line]) -> list[Finding]:
         if line.kind != SETTING:
             continue
         if last[line.key] != number:
-            text = "%s is set again in line %d, which wins; delete this line" % (line.key, last[line.key])
+            text = f"{line.key} is set again in line {last[line.key]}, which wins; delete this line"
             result.append(Finding("env-file-duplicate", number, line.key, text))
         if line.value.endswith("\r"):
             text = "the line ends in CR LF and Go keeps the CR as part of the value; save the file with LF only"

@@ -129,32 +129,33 @@ class Evaluation:
     raw: Mapping[str, str] = field(default_factory=dict)
 
 
-def config_dir(environ: Mapping[str, str]) -> tuple[str, str]:
+def config_dir(environ: Mapping[str, str], release: tuple[int, int] = _NEWEST) -> tuple[str, str]:
     """os.UserConfigDir on Linux: (directory, "") or ("", why there is none: "no-home" or "relative-xdg")."""
-    return _xdg(environ, "XDG_CONFIG_HOME", ".config")
+    return _xdg(environ, "XDG_CONFIG_HOME", ".config", release)
 
 
-def cache_dir(environ: Mapping[str, str]) -> tuple[str, str]:
+def cache_dir(environ: Mapping[str, str], release: tuple[int, int] = _NEWEST) -> tuple[str, str]:
     """os.UserCacheDir on Linux: (directory, "") or ("", why there is none)."""
-    return _xdg(environ, "XDG_CACHE_HOME", ".cache")
+    return _xdg(environ, "XDG_CACHE_HOME", ".cache", release)
 
 
-def _xdg(environ: Mapping[str, str], name: str, below_home: str) -> tuple[str, str]:
+def _xdg(environ: Mapping[str, str], name: str, below_home: str, release: tuple[int, int]) -> tuple[str, str]:
     directory = environ.get(name, "")
     if directory:
-        return (directory, "") if directory.startswith("/") else ("", "relative-xdg")
+        # Until Go 1.23 a relative directory was taken as it is.
+        return (directory, "") if directory.startswith("/") or release < (1, 24) else ("", "relative-xdg")
     home = environ.get("HOME", "")
     return (home + "/" + below_home, "") if home else ("", "no-home")
 
 
-def env_file_of(environ: Mapping[str, str]) -> tuple[str, str]:
+def env_file_of(environ: Mapping[str, str], release: tuple[int, int] = _NEWEST) -> tuple[str, str]:
     """cfg.EnvFile: (path of the env file, "") or ("", "off" | "no-home" | "relative-xdg")."""
     given = environ.get("GOENV", "")
     if given == "off":
         return "", "off"
     if given:
         return given, ""
-    directory, why = config_dir(environ)
+    directory, why = config_dir(environ, release)
     return (join(directory, "go/env"), "") if directory else ("", why)
 
 
@@ -197,12 +198,12 @@ class _Evaluator:
     # Reading
 
     def _read_env_file(self) -> None:
-        self.env_file, state = env_file_of(self.environ)
+        self.env_file, state = env_file_of(self.environ, self.release)
         self.env_data = b""
         if self.env_file:
             # The go command would resolve a relative GOENV against its own working directory.
             if not self.env_file.startswith("/"):
-                state = "unreadable: GOENV is a relative path"
+                state = f"unreadable: {self.env_file} is a relative path"
             else:
                 try:
                     self.env_data = self.files.read(self.env_file)
@@ -210,7 +211,7 @@ class _Evaluator:
                 except (FileNotFoundError, NotADirectoryError):
                     state = "missing"
                 except OSError as error:
-                    state = "unreadable: %s" % (error.strerror or error)
+                    state = f"unreadable: {error.strerror or error}"
         self.env_state = state
         self.env_lines = envfile.parse(self.env_data)
         self.env_values = envfile.values(self.env_lines)
@@ -240,10 +241,10 @@ class _Evaluator:
         if name in PROCESS_ONLY_NAMES:
             return None
         if name in self.env_values:
-            where = "%s:%d" % (self.env_file, self.env_numbers[name])
+            where = f"{self.env_file}:{self.env_numbers[name]}"
             return Setting(self.env_values[name], ENV_FILE, where)
         if name in self.goroot_values:
-            where = "%s:%d" % (self.goroot_env_path, self.goroot_numbers[name])
+            where = f"{self.goroot_env_path}:{self.goroot_numbers[name]}"
             return Setting(self.goroot_values[name], GOROOT, where)
         return None
 
@@ -303,7 +304,7 @@ class _Evaluator:
         if self.environ.get("GOROOT"):
             self.settings["GOROOT"] = Setting(self.environ["GOROOT"], PROCESS, self.source)
         elif self.env_values.get("GOROOT"):
-            where = "%s:%d" % (self.env_file, self.env_numbers["GOROOT"])
+            where = f"{self.env_file}:{self.env_numbers['GOROOT']}"
             self.settings["GOROOT"] = Setting(self.goroot, ENV_FILE, where)
         else:
             self.settings["GOROOT"] = Setting(self.goroot, DEFAULT, "the toolchain's own place")
@@ -311,14 +312,16 @@ class _Evaluator:
         self.settings["GOTOOLDIR"] = Setting(tooldir, DERIVED, "GOROOT")
 
     def _paths(self) -> None:
-        env_path, why = env_file_of(self.environ)
+        env_path, why = env_file_of(self.environ, self.release)
         if self.environ.get("GOENV"):
             self.settings["GOENV"] = Setting(self.environ["GOENV"], PROCESS, self.source)
         else:
             self.settings["GOENV"] = Setting(env_path, DEFAULT, self._home_reason("XDG_CONFIG_HOME", why))
         self._gopath()
         self._gocache()
-        self.put("GOBIN", "")
+        # Since 1.27 "go env" prints where "go install" would write even if GOBIN is not set (modload.BinDir).
+        bindir = join(self.gopath_first, "bin") if self.gopath_first and self.release >= (1, 27) else ""
+        self.put("GOBIN", bindir, "GOPATH" if bindir else "built-in", DERIVED if bindir else DEFAULT)
         self.put("GOTMPDIR", "")
         if self.known("GOTELEMETRY"):
             self._telemetry()
@@ -348,7 +351,7 @@ class _Evaluator:
             self.settings["GOPATH"] = Setting("", DEFAULT, "HOME is relative")
 
     def _gocache(self) -> None:
-        directory, why = cache_dir(self.environ)
+        directory, why = cache_dir(self.environ, self.release)
         found = self.get("GOCACHE")
         if found is not None and found.value:
             self.raw["GOCACHE"] = found.value
@@ -369,7 +372,7 @@ class _Evaluator:
                 self.settings["GOCACHEPROG"] = found
 
     def _telemetry(self) -> None:
-        directory, why = config_dir(self.environ)
+        directory, why = config_dir(self.environ, self.release)
         if not directory:
             reason = self._home_reason("XDG_CONFIG_HOME", why)
             self.settings["GOTELEMETRY"] = Setting("off", DEFAULT, reason)

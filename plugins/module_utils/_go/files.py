@@ -66,7 +66,7 @@ def read_file(path: str, limit: int = LIMIT) -> bytes:
             chunks.append(chunk)
             size += len(chunk)
             if size > limit:
-                raise OSError(errno.EFBIG, "larger than %d bytes" % limit, path)
+                raise OSError(errno.EFBIG, f"larger than {limit} bytes", path)
     finally:
         os.close(fd)
 

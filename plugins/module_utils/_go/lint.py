@@ -14,7 +14,7 @@ from typing import Mapping, Sequence
 from . import envfile, grammar
 from .accounts import Account
 from .evaluate import DEFAULT, DERIVED, ENV_FILE, PROCESS, Evaluation, Places, Setting
-from .mask import mask, mask_value
+from .mask import MASK, mask, mask_value
 from .names import GO_NAMES
 from .toolchain import Toolchain
 
@@ -51,7 +51,7 @@ _MILD = {
 
 
 def check(evaluation: Evaluation, account: Account, toolchain: Toolchain | None = None) -> list[Problem]:
-    """The problems of an account's (or service's) settings, the gravest first. Pure except for what evaluation holds."""
+    """The problems of an account's (or service's) settings, the gravest first. Pure: evaluation holds what was read."""
     problems: list[Problem] = []
     problems += _env_file(evaluation)
     problems += _values(evaluation)
@@ -70,13 +70,12 @@ def _env_file(evaluation: Evaluation) -> list[Problem]:
         hint = "Give the file to the account: chown and chmod 0644, or remove what is in its place"
         problems.append(Problem("env-file-unreadable", ERROR, "GOENV", path, text, hint))
     elif state in ("no-home", "relative-xdg"):
-        text = "Go has no env file here: %s" % (
-            "neither XDG_CONFIG_HOME nor HOME is set" if state == "no-home" else "XDG_CONFIG_HOME is relative"
-        )
+        why = "neither XDG_CONFIG_HOME nor HOME is set" if state == "no-home" else "XDG_CONFIG_HOME is relative"
+        text = f"Go has no env file here: {why}"
         hint = "Set HOME (or an absolute XDG_CONFIG_HOME) in the environment of the process"
         problems.append(Problem("no-env-file", WARNING, "GOENV", evaluation.settings["GOENV"].where, text, hint))
     for finding in envfile.findings(evaluation.env_lines)[:MAX_FINDINGS]:
-        where = "%s:%d" % (path, finding.number)
+        where = f"{path}:{finding.number}"
         severity = ERROR if finding.code in ("env-file-crlf", "env-file-quotes") else WARNING
         hint = "Edit the line, or let the go_env module write it"
         problems.append(Problem(finding.code, severity, finding.key, where, finding.text, hint))
@@ -87,7 +86,7 @@ def _values(evaluation: Evaluation) -> list[Problem]:
     problems: list[Problem] = []
     numbers = envfile.numbers(evaluation.env_lines)
     for key, value in list(envfile.values(evaluation.env_lines).items())[:200]:
-        where = "%s:%d" % (evaluation.env_file, numbers[key])
+        where = f"{evaluation.env_file}:{numbers[key]}"
         problems += [_from_fault(fault, where) for fault in grammar.check_name(key)]
         if key in evaluation.environ and key in GO_NAMES and evaluation.environ[key] != value:
             text = "the line has no effect: the process environment sets the variable and wins"
@@ -153,7 +152,7 @@ def _combinations(evaluation: Evaluation, toolchain: Toolchain | None) -> list[P
         hint = "Remove it; GONOSUMDB or GOPRIVATE name modules without checksum database"
         problems.append(Problem("name-unknown", INFO, "GONOSUMCHECK", where, text, hint))
     for name in ("GOPROXY", "GOSUMDB"):
-        if mask_value(name, value(name)) != value(name):
+        if mask_value(name, value(name)) != value(name) or MASK + "@" in value(name):
             text = 'the value holds credentials; every "go env" and every build log can show them'
             hint = "Put them into the account's .netrc (module netrc_entry) or use GOAUTH"
             if not any(problem.code == "credentials" and problem.variable == name for problem in problems):
@@ -214,15 +213,13 @@ def check_places(places: Places, account: Account) -> list[Problem]:
             if not stat.S_ISDIR(found.st_mode) and not stat.S_ISLNK(found.st_mode):
                 text = f"{step} is no directory: Go cannot use {name}"
                 problems.append(Problem("place-no-directory", ERROR, "", step, text, "Move it away"))
-            elif found.st_uid != account.uid and account.home and step.startswith(account.home + "/"):
+                break
+            if found.st_uid != account.uid and account.home and step.startswith(account.home + "/"):
                 text = (
-                    "belongs to uid %d, not to the account (uid %d): a go command that ran as somebody else left it"
-                    % (
-                        found.st_uid,
-                        account.uid,
-                    )
+                    f"belongs to uid {found.st_uid}, not to the account (uid {account.uid}): "
+                    "a go command that ran as somebody else left it"
                 )
-                hint = "chown -R %d %s" % (account.uid, step)
+                hint = f"chown -R {account.uid} {step}"
                 problems.append(Problem("foreign-owner", WARNING, "", step, text, hint))
                 break
     return list(dict.fromkeys(problems))
