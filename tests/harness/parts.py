@@ -175,7 +175,7 @@ def _ansible_test_home(venv: Path) -> Path:
 
 
 def integration(c: Context) -> Outcome:
-    targets = sorted(p.name for p in (c.copy / "tests/integration/targets").glob("*") if (p / "tasks").is_dir())
+    targets = sorted(p.name for p in (c.copy / "tests/integration/targets").glob("*") if _is_target(p))
     if not targets:
         raise RuntimeError("there is no target in tests/integration/targets")
     venv = env.ensure_venv()
@@ -193,6 +193,14 @@ def integration(c: Context) -> Outcome:
     if lost:
         c.say(f"FAILED: these targets did not run: {', '.join(lost)}")
     return Outcome(passed=len(ran), failed=len(lost))
+
+
+def _is_target(folder: Path) -> bool:
+    """Whether ansible-test runs it by itself; the others are there for targets to depend on."""
+    aliases = folder / "aliases"
+    hidden = aliases.is_file() and "hidden" in aliases.read_text(encoding="utf-8").split()
+    helper = folder.name.startswith(("setup_", "prepare_"))
+    return folder.is_dir() and not hidden and not helper and any(folder.iterdir())
 
 
 def _scenarios(c: Context, on_hosts: bool) -> list[str]:
