@@ -1,0 +1,415 @@
+# Copyright (c) 2026 The gofleet.cache authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Eviction from a module cache under Go's own locks: a tree by ``.partial`` and rename, a zip after its hash.
+
+Order and reasons: cmd/go/internal/modfetch/fetch.go. ``DownloadDir`` takes a tree for complete when it exists, no
+``.partial`` does and ``.ziphash`` does; ``unzip`` repairs everything else under the version's lock. So whoever accepted
+a tree lived before ``.partial`` was there and is found by a scan that comes after it; whoever comes later waits.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import stat
+import time
+from typing import Callable, List, NamedTuple, Optional, Tuple
+
+from ..._core import evict as core
+from ..._core.evict import Job, Outcome
+from ..._core.plan import CachePlan
+from ..._fs import dirs
+from ..._fs.identity import Root
+from ..._fs.remove import remove_tree
+from ..._go import dirhash
+from . import BARE, LEFTOVER, TREE, ZIP
+
+_BATCH = 16
+_SETTLE = 1.0
+_HITS = 3
+
+# What drops the stale module index of a tree from the build caches: called with the tree's path below the root.
+DropIndex = Callable[[str], None]
+
+
+class _Place(NamedTuple):
+    """Where one version lies: escaped module path and version."""
+
+    folder: str
+    name: str
+
+    @property
+    def tree(self) -> str:
+        return "%s@%s" % (self.folder, self.name)
+
+
+class _Held:
+    """A version whose lock this process holds: descriptors of its @v folder and of the tree's parent."""
+
+    def __init__(self, row: int, place: _Place, folder: int, lock: int) -> None:
+        self.row = row
+        self.place = place
+        self.folder = folder
+        self.lock = lock
+        self.parent = -1
+        self.marked = False
+        self.trash = ""
+
+    def release(self) -> None:
+        for fd in (self.lock, self.parent, self.folder):
+            if fd >= 0:
+                os.close(fd)
+        self.lock = self.parent = self.folder = -1
+
+
+def apply(root: Root, plan: CachePlan, job: Job, drop_index: DropIndex) -> Outcome:
+    """Carries out *plan* with the rights of this process; see the module's text for the order."""
+    return _Eviction(root, plan, job, drop_index).run()
+
+
+class _Eviction:
+    def __init__(self, root: Root, plan: CachePlan, job: Job, drop_index: DropIndex) -> None:
+        self.root = root
+        self.plan = plan
+        self.job = job
+        self.drop_index = drop_index
+        self.entries = plan.survey.entries
+        self.out = Outcome()
+        self.hits = 0
+
+    def run(self) -> Outcome:
+        by_tier: List[List[int]] = [[], [], [], []]
+        for row in self.plan.rows:
+            by_tier[self.entries.tier[row]].append(row)
+        for row in by_tier[LEFTOVER]:
+            if self._timely(row):
+                self._leftover(row)
+        self._zips(by_tier[ZIP])
+        trees = [row for row in self.plan.rows if self.entries.tier[row] in (TREE, BARE)]
+        for start in range(0, len(trees), _BATCH):
+            self._trees(trees[start : start + _BATCH])
+        return self.out
+
+    def _timely(self, row: int) -> bool:
+        if not self.job.late():
+            return True
+        self._skip(core.TIME, row)
+        return False
+
+    def _path(self, row: int) -> str:
+        return self.entries.key(row).decode("utf-8", "surrogateescape")
+
+    def _skip(self, reason: str, row: int, detail: str = "") -> None:
+        self.out.skip(reason, self._path(row), self.entries.freed[row], detail)
+
+    def _place(self, row: int) -> _Place:
+        path = self._path(row)
+        if self.entries.tier[row] == ZIP:
+            folder, _v, name = path[len("cache/download/") :].rpartition("/@v/")
+            return _Place(folder, name[: -len(".zip")])
+        folder, _at, name = path.rpartition("@")
+        return _Place(folder, name)
+
+    def _walk(self, path: str) -> int:
+        """Opens a folder below the root name by name; raises OSError, also for a mount or a symlink on the way."""
+        fd = os.dup(self.root.fd)
+        try:
+            for part in path.split("/"):
+                if not part:
+                    continue
+                if part in (".", ".."):
+                    raise OSError(22, "not a name", path)
+                child = dirs.open_dir(part, fd)
+                os.close(fd)
+                fd = child
+                if not dirs.same_place(fd, self.root.mount, self.root.device):
+                    raise OSError(18, "a mount", path)
+            return fd
+        except BaseException:
+            os.close(fd)
+            raise
+
+    def _same(self, row: int, st: Optional[os.stat_result], directory: bool) -> bool:
+        """The last look at an entry: still what was planned?"""
+        if st is None:
+            self._skip(core.GONE, row)
+        elif stat.S_ISDIR(st.st_mode) != directory or st.st_ino != self.entries.inode[row]:
+            self._skip(core.CHANGED, row)
+        elif st.st_mtime_ns != self.entries.mtime[row]:
+            self._skip(core.USED, row)
+        elif st.st_uid != self.root.uid:
+            self._skip(core.OWNER, row)
+        else:
+            return True
+        return False
+
+    def _lock(self, row: int) -> Optional[_Held]:
+        """The version's lock, or None with the reason counted. The lock file is never unlinked."""
+        place = self._place(row)
+        try:
+            folder = self._walk("cache/download/%s/@v" % place.folder)
+        except OSError as exc:
+            self._skip(core.CHANGED, row, os.strerror(exc.errno or 0))
+            return None
+        lock = -1
+        try:
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            lock = os.open(place.name + ".lock", flags, 0o666, dir_fd=folder)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return _Held(row, place, folder, lock)
+        except OSError as exc:
+            for fd in (lock, folder):
+                if fd >= 0:
+                    os.close(fd)
+            if isinstance(exc, BlockingIOError):
+                self._skip(core.LOCKED, row)
+            else:
+                self._skip(core.ERROR, row, "%s.lock: %s" % (place.name, os.strerror(exc.errno or 0)))
+            return None
+
+    # leftovers: temporary trees and files that no lock holder is writing
+
+    def _leftover(self, row: int) -> None:
+        path = self._path(row)
+        parent, _slash, name = path.rpartition("/")
+        try:
+            fd = self._walk(parent)
+        except OSError as exc:
+            self._skip(core.CHANGED, row, os.strerror(exc.errno or 0))
+            return
+        try:
+            st = dirs.lstat_or_none(name, fd)
+            directory = ".tmp-" in name and not name.endswith(".tmp")
+            if not self._same(row, st, directory):
+                return
+            if directory:
+                self._remove(row, name, fd)
+            elif st is not None:
+                os.unlink(name, dir_fd=fd)
+                self.out.done(dirs.freed_by_unlink(st))
+        except OSError as exc:
+            self._skip(core.ERROR, row, os.strerror(exc.errno or 0))
+        finally:
+            os.close(fd)
+
+    def _remove(self, row: int, name: str, fd: int) -> None:
+        try:
+            gone = remove_tree(name, fd, self.root.mount, self.root.device)
+        except FileNotFoundError:
+            self.out.done(0, 0)  # Go's own clean-up of temporary trees was faster
+            return
+        if gone.left:
+            self.out.note("%s: %d names stayed, the first: %s (%s)" % ((self._path(row), len(gone.left)) + gone.left[0]))
+        self.out.done(gone.freed, gone.inodes)
+
+    # zips whose tree is gone already
+
+    def _zips(self, rows: List[int]) -> None:
+        """``.ziphash`` first, then a pause without the lock, then the zip if neither hash nor tree came back.
+
+        A command that had found the zip waits for the lock inside ``unzip`` and must still find it; one that comes
+        after the hash is gone writes the hash anew, and the zip stays.
+        """
+        waiting: List[Tuple[int, int]] = []
+        for row in rows:
+            if not self._timely(row):
+                continue
+            held = self._lock(row)
+            if held is None:
+                continue
+            try:
+                st = self._zip_may_go(held)
+                if st is None:
+                    continue
+                marker = dirs.lstat_or_none(held.place.name + ".ziphash", held.folder)
+                freed = 0
+                if marker is not None:
+                    os.unlink(held.place.name + ".ziphash", dir_fd=held.folder)
+                    freed = dirs.freed_by_unlink(marker)
+                waiting.append((row, freed))
+            except OSError as exc:
+                self._skip(core.ERROR, row, os.strerror(exc.errno or 0))
+            finally:
+                held.release()
+        self.job.step("ziphash")
+        if waiting:
+            time.sleep(_SETTLE)
+        for row, freed in waiting:
+            held = self._lock(row)
+            if held is None:
+                continue
+            try:
+                if dirs.lstat_or_none(held.place.name + ".ziphash", held.folder) is not None:
+                    self._skip(core.USED, row)
+                    continue
+                st = self._zip_may_go(held)
+                if st is not None:
+                    os.unlink(held.place.name + ".zip", dir_fd=held.folder)
+                    self.out.done(freed + dirs.freed_by_unlink(st), 2 if freed else 1)
+            except OSError as exc:
+                self._skip(core.ERROR, row, os.strerror(exc.errno or 0))
+            finally:
+                held.release()
+        self.job.step("zip")
+
+    def _zip_may_go(self, held: _Held) -> Optional[os.stat_result]:
+        st = dirs.lstat_or_none(held.place.name + ".zip", held.folder)
+        if not self._same(held.row, st, False):
+            return None
+        if dirs.lstat_or_none(held.place.name + ".partial", held.folder) is not None or self._tree_is_there(held.place):
+            self._skip(core.USED, held.row)
+            return None
+        return st
+
+    def _tree_is_there(self, place: _Place) -> bool:
+        parent, _slash, name = place.tree.rpartition("/")
+        try:
+            fd = self._walk(parent)
+        except FileNotFoundError:
+            return False
+        try:
+            return dirs.lstat_or_none(name, fd) is not None
+        finally:
+            os.close(fd)
+
+    # trees
+
+    def _trees(self, rows: List[int]) -> None:
+        rows = [row for row in rows if self._timely(row)]
+        if self.hits >= _HITS:
+            for row in rows:
+                self._skip(core.BUSY, row)
+            return
+        sound: List[int] = []
+
+        def check(row: int) -> None:
+            if self._sound(row):
+                sound.append(row)
+
+        core.in_threads(check, rows, min(self.job.threads, 4), lambda: False)
+        held = [found for found in (self._mark(row) for row in sorted(sound, key=rows.index)) if found is not None]
+        if not held:
+            return
+        gone: List[_Held] = []
+        try:
+            self.job.step("partial")
+            users = self.job.scan()
+            self.job.step("scanned")
+            for one in held:
+                if users.who:
+                    self._back_off(one, core.BUSY, "%s (pid %d)" % (users.who[0][2], users.who[0][0]))
+                elif self._move(one):
+                    gone.append(one)
+            self.hits = self.hits + 1 if users.who else 0
+            for one in gone:
+                self._delete(one)
+        finally:
+            for one in held:
+                one.release()
+
+    def _sound(self, row: int) -> bool:
+        """Whether the tree can be had again without the network: the zip is whole. A bare tree needs no zip."""
+        if self.entries.tier[row] == BARE:
+            return True
+        place = self._place(row)
+        try:
+            folder = self._walk("cache/download/%s/@v" % place.folder)
+        except OSError as exc:
+            self._skip(core.CHANGED, row, os.strerror(exc.errno or 0))
+            return False
+        fd = -1
+        try:
+            wanted = dirs.read_small(place.name + ".ziphash", folder, 64).decode("ascii", "replace").strip()
+            fd = dirs.open_file(place.name + ".zip", folder)
+            label = self.plan.survey.labels[self.entries.group[row]]
+            if dirhash.h1_zip(fd, label) == wanted:
+                return True
+            self._skip(core.UNSOUND, row, "the zip does not hash to its .ziphash: the tree is all there is")
+        except (OSError, ValueError) as exc:
+            self._skip(core.UNSOUND, row, str(exc))
+        finally:
+            if fd >= 0:
+                os.close(fd)
+            os.close(folder)
+        return False
+
+    def _mark(self, row: int) -> Optional[_Held]:
+        """Lock and ``.partial``: from here on every go command that needs the tree waits for the lock."""
+        held = self._lock(row)
+        if held is None:
+            return None
+        try:
+            if dirs.lstat_or_none(held.place.name + ".partial", held.folder) is not None:
+                self._skip(core.CHANGED, row, "an extraction was cut off; Go repairs it at the next use")
+                held.release()
+                return None
+            parent, _slash, name = held.place.tree.rpartition("/")
+            held.parent = self._walk(parent)
+            if not self._may_go(held, name):
+                held.release()
+                return None
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+            os.close(os.open(held.place.name + ".partial", flags, 0o666, dir_fd=held.folder))
+            held.marked = True
+            return held
+        except OSError as exc:
+            self._skip(core.ERROR, row, os.strerror(exc.errno or 0))
+            held.release()
+            return None
+
+    def _may_go(self, held: _Held, name: str) -> bool:
+        """Same tree as planned, and no sign of use since: what a go command reads first is the ``.ziphash``."""
+        if not self._same(held.row, dirs.lstat_or_none(name, held.parent), True):
+            return False
+        if self.entries.tier[held.row] == TREE and dirs.lstat_or_none(held.place.name + ".zip", held.folder) is None:
+            self._skip(core.UNSOUND, held.row, "its zip is gone")
+            return False
+        marker = dirs.lstat_or_none(held.place.name + ".ziphash", held.folder)
+        if marker is None:
+            self._skip(core.CHANGED, held.row, "its .ziphash is gone")
+            return False
+        if "atime" in self.plan.survey.evidence and marker.st_atime_ns > self.entries.used[held.row]:
+            self._skip(core.USED, held.row)
+            return False
+        return True
+
+    def _unmark(self, held: _Held) -> None:
+        if held.marked:
+            try:
+                os.unlink(held.place.name + ".partial", dir_fd=held.folder)
+            except FileNotFoundError:
+                pass
+            held.marked = False
+
+    def _back_off(self, held: _Held, reason: str, detail: str = "") -> None:
+        self._unmark(held)
+        self._skip(reason, held.row, detail)
+        held.release()
+
+    def _move(self, held: _Held) -> bool:
+        """Renames the tree aside, drops its index and ends the mark: Go now sees a version that is not extracted."""
+        name = held.place.tree.rpartition("/")[2]
+        try:
+            if not self._may_go(held, name):
+                self._unmark(held)
+                held.release()
+                return False
+            # The name is one that Go's unzip removes at the next extraction, should this process die here.
+            held.trash = "%s.tmp-%d" % (name, random.randrange(10**9))
+            os.rename(name, held.trash, src_dir_fd=held.parent, dst_dir_fd=held.parent)
+            self.job.step("renamed")
+            self.drop_index(held.place.tree)
+            self._unmark(held)
+            self.job.step("unmarked")
+            os.close(held.lock)
+            held.lock = -1
+            return True
+        except OSError as exc:
+            self._back_off(held, core.ERROR, os.strerror(exc.errno or 0))
+            return False
+
+    def _delete(self, held: _Held) -> None:
+        self._remove(held.row, held.trash, held.parent)
+        self.job.step("deleted")
