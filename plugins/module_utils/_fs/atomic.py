@@ -44,6 +44,8 @@ class NotWritten(Exception):
         super().__init__("%s: %s; %s" % (path, reason, hint))
         self.code = code
         self.path = path
+        self.reason = reason
+        self.hint = hint
 
 
 class Change(NamedTuple):
