@@ -90,6 +90,16 @@ class Outcome:
             if text not in self.notes:
                 self.notes.append(text)
 
+    @classmethod
+    def of(cls, data: Dict[str, Any]) -> "Outcome":
+        """The outcome that another process told by :meth:`data`."""
+        out = cls()
+        out.evicted, out.freed, out.inodes = int(data["evicted"]), int(data["freed"]), int(data["inodes"])
+        out.skipped = {str(name): [int(c[0]), int(c[1])] for name, c in data["skipped"].items()}
+        out.samples = list(data["samples"])
+        out.notes = [str(text) for text in data["notes"]]
+        return out
+
     def data(self) -> Dict[str, Any]:
         """The outcome as plain data."""
         return {

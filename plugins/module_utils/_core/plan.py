@@ -18,8 +18,8 @@ from .survey import SECOND, Entries, Survey
 VERSION = 1
 _FUTURE_SLACK = 300 * SECOND  # clocks of a container host and its file server may differ by that much
 
-FREE, FLOOR, FUTURE, KEEP, PRIVATE, GUARD, HOLD = range(7)
-_PROTECTED = ("", "floor", "future", "keep", "private", "guard")
+FREE, FLOOR, FUTURE, KEEP, PRIVATE, GUARD, UNKNOWN, HOLD = range(8)
+_PROTECTED = ("", "floor", "future", "keep", "private", "guard", "private unknown")
 REASONS = ("", "wipe", "max_age", "evict_before", "named", "max_size", "max_entries", "free_space")
 _R = {name: number for number, name in enumerate(REASONS)}
 
@@ -101,7 +101,7 @@ class _Work:
         self.rule: Optional[Rule] = None
         self.freed = 0
         self.freed_inodes = 0
-        self.margins = survey.margins if not idle else tuple(0 for _ in survey.margins)
+        self.margins = survey.margins
 
     def used(self, row: int) -> int:
         entries = self.survey.entries
@@ -133,9 +133,14 @@ def _protect(work: _Work, policy: Policy, context: Context) -> None:
     survey = work.survey
     entries, state = survey.entries, work.guard
     named = [rule for rule in policy.rules if rule.kind == survey.cache.kind]
-    keeps, secrets, rules = _by_label(survey.labels, named, policy, context)
+    keeps, secrets, exact, rules = _by_label(survey.labels, named, policy, context)
     work.rules = rules
     work.rule = next((rule for rule in named if not rule.match), None)
+    if work.idle and work.rule is not None and work.rule.wipe and len(named) == 1:
+        # All go, and nobody looks: no entry is kept that could point to one that went.
+        work.margins = tuple(0 for _ in survey.margins)
+    unfetchable = [tier.back == "download" and context.private is None for tier in survey.tiers]
+    tier = entries.tier
     floor = context.now - policy.floor * SECOND - (0 if work.idle else survey.grain)
     future = context.now + _FUTURE_SLACK
     margins, used, phase, group, hold = work.margins, entries.used, entries.phase, entries.group, entries.hold
@@ -145,7 +150,9 @@ def _protect(work: _Work, policy: Policy, context: Context) -> None:
         if hold[row]:
             state[row] = HOLD
         elif g >= 0 and secrets[g]:
-            state[row] = PRIVATE
+            state[row] = secrets[g]
+        elif g >= 0 and unfetchable[tier[row]] and not exact[g]:
+            state[row] = UNKNOWN
         elif g >= 0 and keeps[g]:
             state[row] = KEEP
         elif last > future:
@@ -164,8 +171,8 @@ def _guard(entries: Entries, state: bytearray) -> None:
 
 def _by_label(
     labels: Sequence[str], named: Sequence[Rule], policy: Policy, context: Context
-) -> Tuple[bytearray, bytearray, Dict[int, Optional[Rule]]]:
-    keeps, secrets = bytearray(len(labels)), bytearray(len(labels))
+) -> Tuple[bytearray, bytearray, bytearray, Dict[int, Optional[Rule]]]:
+    keeps, secrets, named_exactly = bytearray(len(labels)), bytearray(len(labels)), bytearray(len(labels))
     rules: Dict[int, Optional[Rule]] = {}
     exact = [p for rule in named for p in rule.modules if patterns.names_one(p)]
     plain = next((rule for rule in named if not rule.match), None)
@@ -173,9 +180,10 @@ def _by_label(
         rule = next((r for r in named if r.match and patterns.any_selects(r.match, label)), plain)
         rules[number] = rule
         keeps[number] = patterns.any_protects(policy.keep + (rule.keep if rule else ()), label)
-        if context.private and patterns.any_protects(context.private, label):
-            secrets[number] = not patterns.any_selects(exact, label)
-    return keeps, secrets, rules
+        named_exactly[number] = patterns.any_selects(exact, label)
+        if context.private and not named_exactly[number] and patterns.any_protects(context.private, label):
+            secrets[number] = PRIVATE
+    return keeps, secrets, named_exactly, rules
 
 
 def _select(work: _Work, reference: int) -> None:
@@ -263,7 +271,9 @@ def _budgets(works: Sequence[_Work], policy: Policy, notes: List[str]) -> None:
         for work in mine:
             name = work.survey.cache.path
             if rule.max_size_each is not None:
-                missing, _i = _shrink([work], _allocated(work) - rule.max_size_each, 0, "max_size", policy.cheapest_first)
+                missing, _i = _shrink(
+                    [work], _allocated(work) - rule.max_size_each, 0, "max_size", policy.cheapest_first
+                )
                 _note(notes, missing, "max_size_each of %s not reached" % name)
             if rule.max_entries is not None:
                 left = len(work.survey.entries) - sum(1 for c in work.chosen if c)
@@ -349,7 +359,10 @@ def make(surveys: Sequence[Survey], policy: Policy, context: Context) -> Plan:
     _budgets(active, policy, notes)
     _pressure(active, policy, context, notes)
     if policy.when is not None and len(active) < len(works):
-        notes.append("%d of %d caches lie on file systems above the start mark: nothing to do there" % (len(works) - len(active), len(works)))
+        notes.append(
+            "%d of %d caches lie on file systems above the start mark: nothing to do there"
+            % (len(works) - len(active), len(works))
+        )
     caches = tuple(_finish(work, work in active) for work in works)
     plan = Plan(caches, policy, bool(active) or not works, tuple(notes), "")
     return plan._replace(digest=digest(plan))
@@ -405,7 +418,13 @@ def document(plan: Plan) -> Iterator[str]:
     yield json.dumps({"plan": VERSION, "policy": plan.policy.document()}, sort_keys=True, separators=(",", ":"))
     for cache in plan.caches:
         ref = cache.survey.cache
-        head = {"cache": ref.path, "kind": ref.kind, "uid": ref.uid, "entries": len(cache.rows), "evidence": cache.survey.evidence}
+        head = {
+            "cache": ref.path,
+            "kind": ref.kind,
+            "uid": ref.uid,
+            "entries": len(cache.rows),
+            "evidence": cache.survey.evidence,
+        }
         yield json.dumps(head, sort_keys=True, separators=(",", ":"))
         entries, tiers = cache.survey.entries, [json.dumps(t.name) for t in cache.survey.tiers]
         reasons = [json.dumps(r) for r in REASONS]

@@ -21,7 +21,18 @@ TIME_LIMIT_DEFAULT = 600
 
 _TOP = ("floor", "time_limit", "when", "until", "caches", "evict_first", "private", "keep", "modules", "idle", "wipe")
 _TOP += ("max_age", "max_size", "max_entries", "max_size_each", "evict_before")
-_RULE = ("kind", "max_age", "max_size", "max_size_each", "max_entries", "evict_before", "modules", "keep", "match", "wipe")
+_RULE = (
+    "kind",
+    "max_age",
+    "max_size",
+    "max_size_each",
+    "max_entries",
+    "evict_before",
+    "modules",
+    "keep",
+    "match",
+    "wipe",
+)
 _WHEN = ("free_space_below", "free_inodes_below")
 _UNTIL = ("free_space_above", "free_inodes_above")
 _LIMITS = ("max_age", "max_size", "max_size_each", "max_entries", "evict_before", "modules", "wipe")
@@ -129,7 +140,12 @@ def _patterns(value: object, key: str) -> Tuple[str, ...]:
     for i, item in enumerate(found):
         where = "%s[%d]" % (key, i)
         if item.count("@") > 1 or item.startswith("@") or item.endswith("@"):
-            raise BadPolicy(where, item, "not a module pattern", "write it as example.com/mod@v1.2.3, example.com/mod@* or example.com/*")
+            raise BadPolicy(
+                where,
+                item,
+                "not a module pattern",
+                "write it as example.com/mod@v1.2.3, example.com/mod@* or example.com/*",
+            )
         if item.count("[") != item.count("]"):
             raise BadPolicy(where, item, "a pattern with an unclosed bracket")
     return found
@@ -171,7 +187,9 @@ def _rule(data: Mapping[str, Any], key: str, kind: str) -> Rule:
         _flag(data["wipe"], path("wipe")) if "wipe" in data else False,
     )
     if rule.wipe and any(getattr(rule, n) for n in ("max_age", "max_size", "max_size_each", "max_entries", "modules")):
-        raise BadPolicy(path("wipe"), True, "a wipe together with another limit", "a wipe takes all: leave the limits out")
+        raise BadPolicy(
+            path("wipe"), True, "a wipe together with another limit", "a wipe takes all: leave the limits out"
+        )
     return rule
 
 
@@ -185,7 +203,12 @@ def parse(document: object, kinds: Iterable[str]) -> Policy:
     floor = age(data["floor"], "floor") if "floor" in data else FLOOR_DEFAULT
     idle = data.get("idle", "")
     if idle not in ("", "scan", "asserted"):
-        raise BadPolicy("idle", idle, "not a proof of idleness", "scan (look for running Go tools as root) or asserted (you drained the agent)")
+        raise BadPolicy(
+            "idle",
+            idle,
+            "not a proof of idleness",
+            "scan (look for running Go tools as root) or asserted (you drained the agent)",
+        )
     if floor < FLOOR_LEAST and not idle:
         raise BadPolicy(
             "floor",
@@ -238,7 +261,12 @@ def _rules(data: Mapping[str, Any], kinds: Tuple[str, ...]) -> Tuple[Rule, ...]:
     for i, parsed in enumerate(rules):
         mark = (parsed.kind, parsed.match)
         if mark in seen:
-            raise BadPolicy("caches[%d].kind" % i, parsed.kind, "a second rule for the same kind", "put its limits into caches[%d]" % seen[mark])
+            raise BadPolicy(
+                "caches[%d].kind" % i,
+                parsed.kind,
+                "a second rule for the same kind",
+                "put its limits into caches[%d]" % seen[mark],
+            )
         seen[mark] = i
     return tuple(rules)
 
@@ -246,7 +274,10 @@ def _rules(data: Mapping[str, Any], kinds: Tuple[str, ...]) -> Tuple[Rule, ...]:
 def _compare(when: Optional[Marks], until: Optional[Marks]) -> None:
     if when is None or until is None:
         return
-    for start, stop, name in ((when.space, until.space, "free_space_above"), (when.inodes, until.inodes, "free_inodes_above")):
+    for start, stop, name in (
+        (when.space, until.space, "free_space_above"),
+        (when.inodes, until.inodes, "free_inodes_above"),
+    ):
         if start is None or stop is None:
             continue
         for a, b in ((start.percent, stop.percent), (start.amount, stop.amount)):

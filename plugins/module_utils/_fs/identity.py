@@ -19,7 +19,9 @@ from . import dirs, mounts
 # Names at the top of a directory that make it a repository, a home or a Go installation, whatever else it shows.
 _REPOSITORY = (".git", ".hg", ".svn", ".bzr", ".jj")
 _HOME = (".ssh", ".bashrc", ".profile", ".bash_profile", ".zshrc", ".gnupg")
-_NO_HOME = frozenset(("/", "", "/nonexistent", "/dev/null", "/bin", "/sbin", "/usr/sbin", "/proc", "/run", "/tmp", "/dev"))
+_NO_HOME = frozenset(
+    ("/", "", "/nonexistent", "/dev/null", "/bin", "/sbin", "/usr/sbin", "/proc", "/run", "/tmp", "/dev")
+)
 
 
 class Refused(Exception):
@@ -95,7 +97,8 @@ def _check_links(opened: dirs.Opened) -> None:
         raise Refused(
             "replaceable-symlink",
             opened.given,
-            "the symlink %s can be replaced by a user other than root and the cache's owner (uid %d)" % (step.path, owner),
+            "the symlink %s can be replaced by a user other than root and the cache's owner (uid %d)"
+            % (step.path, owner),
             "name the real directory (%s), or take the write permission from the symlink's folder" % opened.path,
         )
 
@@ -115,7 +118,9 @@ def _check_contents(fd: int, given: str) -> None:
         if dirs.lstat_or_none(name, fd) is not None:
             raise Refused("repository", given, "it is a repository (%s)" % name, "a cache is never a work tree")
     if dirs.lstat_or_none("go.mod", fd) is not None or dirs.lstat_or_none("go.work", fd) is not None:
-        raise Refused("repository", given, "it is the root of a Go module or work space", "a cache is never a work tree")
+        raise Refused(
+            "repository", given, "it is the root of a Go module or work space", "a cache is never a work tree"
+        )
     for name in _HOME:
         if dirs.lstat_or_none(name, fd) is not None:
             raise Refused("home", given, "it looks like a home directory (%s)" % name, "name the cache inside it")
@@ -147,7 +152,12 @@ def open_root(
         _check_contents(fd, path)
         missing = looks_like(fd)
         if missing is not None:
-            raise Refused("no-fingerprint", path, "it does not look like a %s cache: %s" % (kind, missing), "name the cache itself")
+            raise Refused(
+                "no-fingerprint",
+                path,
+                "it does not look like a %s cache: %s" % (kind, missing),
+                "name the cache itself",
+            )
         inside = mounts.below(opened.path)
         if inside:
             raise Refused(

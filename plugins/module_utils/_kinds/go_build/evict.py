@@ -85,7 +85,9 @@ class _Eviction:
         if self.job.below_floor and not core.wait_quiet(self.job):
             for row in rows:
                 self.out.skip(core.BUSY, self._path(row), self.entries.freed[row])
-            self.out.note("Go tools that lived when the actions went are still running: the outputs stay for the next run")
+            self.out.note(
+                "Go tools that lived when the actions went are still running: the outputs stay for the next run"
+            )
             return False
         return True
 
@@ -113,7 +115,10 @@ class _Eviction:
             return
         self._evict(row)
         # A vet that raced with us wrote its facts anew between the two looks: without the findings they would lie.
-        if dirs.lstat_or_none(key[3:], fd) is not None and dirs.lstat_or_none(self._path(row)[3:], self._shard(self._path(row)[:2])) is None:
+        if (
+            dirs.lstat_or_none(key[3:], fd) is not None
+            and dirs.lstat_or_none(self._path(row)[3:], self._shard(self._path(row)[:2])) is None
+        ):
             try:
                 os.unlink(key[3:], dir_fd=fd)
                 self.out.note("an action that came back while its findings went was dropped too")

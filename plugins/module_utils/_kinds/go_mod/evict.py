@@ -201,7 +201,9 @@ class _Eviction:
             self.out.done(0, 0)  # Go's own clean-up of temporary trees was faster
             return
         if gone.left:
-            self.out.note("%s: %d names stayed, the first: %s (%s)" % ((self._path(row), len(gone.left)) + gone.left[0]))
+            self.out.note(
+                "%s: %d names stayed, the first: %s (%s)" % ((self._path(row), len(gone.left)) + gone.left[0])
+            )
         self.out.done(gone.freed, gone.inodes)
 
     # zips whose tree is gone already

@@ -1,0 +1,48 @@
+# Copyright (c) 2026 The gofleet.cache authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The build cache's index of an extracted module, which must go with the tree that it describes.
+
+Source: cmd/go/internal/modindex/read.go (moduleHash) and cmd/go/internal/cache/hash.go (NewHash). A stale index makes
+builds fail after the tree was repaired (golang/go#54651, golang/go#69179).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import Iterable, Sequence
+
+from .._fs import dirs
+
+
+def entry(version: str, tree: str) -> str:
+    """The build cache's file, below its root, of the index that Go *version* (``go1.27.3``) made of *tree* (absolute)."""
+    total = hashlib.sha256(version.encode())
+    total.update(("module index %s go index v2 %s\n" % (version, tree)).encode("utf-8", "surrogateescape"))
+    name = total.hexdigest()
+    return "%s/%s-a" % (name[:2], name)
+
+
+def drop(build_caches: Sequence[int], versions: Iterable[str], trees: Sequence[str]) -> int:
+    """Removes the index entries of *trees* from the opened build caches, and returns how many there were.
+
+    An entry of an index may cost time only, so the floor does not protect it. Errors leave the entry in place.
+    """
+    found = 0
+    for version in versions:
+        for tree in trees:
+            shard, _slash, name = entry(version, tree).partition("/")
+            for cache in build_caches:
+                try:
+                    fd = dirs.open_dir(shard, cache)
+                except OSError:
+                    continue
+                try:
+                    os.unlink(name, dir_fd=fd)
+                    found += 1
+                except OSError:
+                    pass
+                finally:
+                    os.close(fd)
+    return found

@@ -1,0 +1,220 @@
+# Copyright (c) 2026 The gofleet.cache authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Survey of an agent's caches, as plain data that adds up with what ``df`` says."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+
+from .._core import plan as planner
+from .._core.survey import SECOND, Survey
+from .._fs import dirs, mounts
+from .._kinds import go_build
+from .._kinds.go_build import survey as build_survey
+from .._kinds.go_mod import survey as mod_survey
+from . import find
+
+_AGES = (("1h", 3600), ("1d", 86400), ("7d", 7 * 86400), ("14d", 14 * 86400), ("30d", 30 * 86400), ("90d", 90 * 86400))
+_CAP = 100
+_WORK_STALE = 86400
+# Only for tests and drills: the time from which ages are counted, in Unix seconds.
+CLOCK = "GOFLEET_CACHE_TEST_NOW"
+
+
+def now_ns() -> int:
+    """The time from which ages are counted, Unix nanoseconds."""
+    fake = os.environ.get(CLOCK, "")
+    return int(float(fake) * SECOND) if fake else time.time_ns()
+
+
+def survey(cache: find.Cache) -> Survey:
+    """What is in one cache."""
+    return (build_survey if cache.kind == go_build.KIND else mod_survey).survey(cache.root)
+
+
+def link(seen: Survey) -> Survey:
+    """The survey with what a plan needs besides: which entries must not go before which."""
+    if seen.cache.kind == go_build.KIND:
+        build_survey.link(seen)
+    return seen
+
+
+def disks(caches: Sequence[find.Cache]) -> Dict[int, planner.Disk]:
+    """The file systems of *caches* by device number."""
+    found: Dict[int, planner.Disk] = {}
+    for cache in caches:
+        if cache.root.device in found:
+            continue
+        space = mounts.space(cache.root.fd)
+        if space is None:
+            found[cache.root.device] = planner.Disk(0, 0, 0, 0, False)
+        else:
+            found[cache.root.device] = planner.Disk(
+                space.total, space.free, space.inodes, space.inodes_free, space.known
+            )
+    return found
+
+
+def ages(seen: Survey, now: int) -> List[Dict[str, Any]]:
+    """Entries and bytes by age of last use; the last class holds what is older, ``future`` what is dated after now."""
+    bounds = [now - seconds * SECOND for _name, seconds in _AGES]
+    names = ["future"] + ["< %s" % name for name, _s in _AGES] + [">= %s" % _AGES[-1][0]]
+    counts = [[0, 0] for _ in names]
+    used, freed = seen.entries.used, seen.entries.freed
+    for row in range(len(seen.entries)):
+        last = used[row]
+        if last > now + 300 * SECOND:
+            at = 0
+        else:
+            at = 1
+            for bound in bounds:
+                if last > bound:
+                    break
+                at += 1
+        counts[at][0] += 1
+        counts[at][1] += freed[row]
+    return [{"age": name, "entries": c[0], "bytes": c[1]} for name, c in zip(names, counts) if c[0]]
+
+
+def data(cache: find.Cache, seen: Survey, now: int, details: bool = True) -> Dict[str, Any]:
+    """One survey as plain data."""
+    found = find.describe(cache)
+    found.update(seen.totals)
+    found["evidence"] = seen.evidence
+    found["last_build"] = seen.last_build // SECOND
+    found["ages"] = ages(seen, now)
+    found["damage"] = seen.damage[:_CAP]
+    found["damage_seen"] = len(seen.damage)
+    found["unreached"] = seen.unreached[:_CAP]
+    found["unreached_places"] = len(seen.unreached)
+    if details:
+        found.update(seen.details)
+    mount = mounts.by_id().get(cache.root.mount)
+    if mount is not None:
+        found["mount"] = {"point": mount.point, "type": mount.fstype, "network": mount.network, "atime": mount.atime}
+    return found
+
+
+def filesystems(caches: Sequence[find.Cache], surveys: Sequence[Survey]) -> List[Dict[str, Any]]:
+    """Per file system: Go's caches, the rest, and what is free, in bytes; the three add up to ``total``.
+
+    ``total`` is what df shows as used plus available (blocks that are reserved for root are in neither).
+    """
+    table = mounts.by_id()
+    found = []
+    for device in dict.fromkeys(cache.root.device for cache in caches):
+        mine = [(c, s) for c, s in zip(caches, surveys) if c.root.device == device]
+        space = mounts.space(mine[0][0].root.fd)
+        mount = table.get(mine[0][0].root.mount)
+        go = sum(s.totals["allocated"] for _c, s in mine)
+        row: Dict[str, Any] = {"mount": mount.point if mount is not None else "", "go": go, "caches": len(mine)}
+        if space is not None and space.known:
+            row.update(
+                total=space.used + space.free,
+                used=space.used,
+                free=space.free,
+                rest=max(space.used - go, 0),
+                inodes=space.inodes,
+                inodes_free=space.inodes_free,
+                go_inodes=sum(s.totals["inodes"] for _c, s in mine),
+            )
+        found.append(row)
+    return found
+
+
+def work_folders(places: Iterable[str], now: int, limit: int = 2000) -> Dict[str, Any]:
+    """The ``go-build*`` work folders that cancelled builds left in the temporary directories.
+
+    cmd/go removes them only when it ends by itself or by SIGINT (internal/base/signal_unix.go). Counted are folders of
+    that name, mode 0700; stale is one that is older than a day.
+    """
+    count = stale = size = 0
+    names: List[str] = []
+    truncated = False
+    for place in places:
+        try:
+            opened = dirs.open_path(place)
+        except OSError:
+            continue
+        try:
+            for name in dirs.names(opened.fd):
+                if not (name.startswith("go-build") and name[8:].isdigit()):
+                    continue
+                st = dirs.lstat_or_none(name, opened.fd)
+                if st is None or not stat.S_ISDIR(st.st_mode):
+                    continue
+                if count >= limit:
+                    truncated = True
+                    break
+                count += 1
+                if now - st.st_mtime_ns > _WORK_STALE * SECOND:
+                    stale += 1
+                    size += _size(name, opened.fd)
+                    names.append("%s/%s" % (opened.path.rstrip("/"), name))
+        finally:
+            os.close(opened.fd)
+    return {"folders": count, "stale": stale, "stale_bytes": size, "examples": names[:10], "truncated": truncated}
+
+
+def _size(name: str, dir_fd: int) -> int:
+    """Allocated bytes below a folder, at most three levels and 10,000 names deep (work folders are flat)."""
+    total = 0
+    todo: List[Tuple[int, int]] = []
+    left = 10000
+    try:
+        todo.append((dirs.open_dir(name, dir_fd), 0))
+    except OSError:
+        return 0
+    while todo:
+        fd, depth = todo.pop()
+        try:
+            for child, st in dirs.entries(fd):
+                left -= 1
+                total += st.st_blocks * 512
+                if stat.S_ISDIR(st.st_mode) and depth < 3 and left > 0:
+                    try:
+                        todo.append((dirs.open_dir(child, fd), depth + 1))
+                    except OSError:
+                        continue
+        finally:
+            os.close(fd)
+    return total
+
+
+def unreached(caches: Sequence[find.Cache], surveys: Mapping[str, Optional[Survey]]) -> List[Dict[str, Any]]:
+    """The caches that this process may look at but not clean, with what they hold."""
+    found = []
+    me = os.geteuid()
+    for cache in caches:
+        if me in (0, cache.root.uid):
+            continue
+        seen = surveys.get(cache.root.path)
+        row = {
+            "path": cache.root.path,
+            "kind": cache.kind,
+            "uid": cache.root.uid,
+            "why": "owned by uid %d; run with become" % cache.root.uid,
+        }
+        row["entries"] = len(seen.entries) if seen is not None else 0
+        row["bytes"] = seen.totals["allocated"] if seen is not None else 0
+        found.append(row)
+    return found
+
+
+__all__ = [
+    "CLOCK",
+    "ages",
+    "data",
+    "disks",
+    "filesystems",
+    "go_mod",
+    "link",
+    "now_ns",
+    "survey",
+    "unreached",
+    "work_folders",
+]

@@ -1,0 +1,265 @@
+# Copyright (c) 2026 The gofleet.cache authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The way of one purge on one agent: find, survey, plan, and (not in check mode) apply, in one call.
+
+Everything that is returned is plain data. A plan is made before anything is touched, and only what is in it goes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from .. import _kinds
+from .._core import evict as core
+from .._core import plan as planner
+from .._core import policy as policies
+from .._core.survey import Survey
+from .._fs import mounts, worker
+from .._go import modindex, running
+from .._kinds import go_build, go_mod
+from .._kinds.go_build import evict as build_evict
+from .._kinds.go_mod import evict as mod_evict
+from . import find, look
+
+CAP = 100
+_THREADS = 8
+
+
+class Options(NamedTuple):
+    """How a purge is carried out: ``check`` plans only; ``step`` is a hook for fault injection in tests."""
+
+    check: bool
+    threads: int = _THREADS
+    step: Callable[[str], None] = lambda _name: None
+
+
+class Failed(RuntimeError):
+    """A purge that ended with an error: ``result`` holds what had been done by then."""
+
+    def __init__(self, text: str, result: Dict[str, Any]) -> None:
+        super().__init__(text)
+        self.result = result
+
+
+def check_policy(document: Mapping[str, Any]) -> policies.Policy:
+    """The checked policy; raises policies.BadPolicy."""
+    return policies.parse(document, _kinds.KINDS)
+
+
+def run(request: find.Request, document: Mapping[str, Any], options: Options) -> Dict[str, Any]:
+    """One purge. Raises policies.BadPolicy and find.BadRequest before anything is touched, Failed afterwards."""
+    started = time.monotonic()
+    policy = check_policy(document)
+    host = find.find(request)
+    try:
+        return _Purge(host, policy, options, started).run()
+    finally:
+        find.close(host.caches)
+
+
+class _Purge:
+    def __init__(self, host: find.Host, policy: policies.Policy, options: Options, started: float) -> None:
+        self.host = host
+        self.policy = policy
+        self.options = options
+        self.deadline = started + policy.time_limit
+        self.notes: List[str] = []
+        self.outcomes: Dict[str, core.Outcome] = {}
+        self.errors: List[str] = []
+
+    def run(self) -> Dict[str, Any]:
+        mine = [c for c in self.host.caches if os.geteuid() in (0, c.root.uid)]
+        disks = look.disks(mine)
+        acting = planner.acts_on(self.policy, disks)
+        surveys = {c.root.path: look.link(look.survey(c)) for c in mine if c.root.device in acting}
+        others = {c.root.path: look.survey(c) for c in self.host.caches if c not in mine}
+        plan = planner.make(list(surveys.values()), self._policy(mine), self._context(mine, disks))
+        if not self.options.check:
+            for cache, steps in ((c, p) for c in mine for p in plan.caches if p.survey.cache.path == c.root.path):
+                if steps.rows:
+                    self._apply(cache, steps)
+        result = self._result(mine, disks, plan, look.unreached(self.host.caches, others))
+        if self.errors:
+            raise Failed("; ".join(self.errors), result)
+        return result
+
+    # what the plan depends on
+
+    def _private(self) -> Optional[Tuple[str, ...]]:
+        if self.policy.private is None:
+            return self.host.private
+        return tuple(self.policy.private) + (self.host.private or ())
+
+    def _policy(self, mine: Sequence[find.Cache]) -> policies.Policy:
+        """The policy with the default floor where a lower one needs an idleness that is not there."""
+        if self.policy.floor >= policies.FLOOR_LEAST or self._all_idle(mine):
+            return self.policy
+        self.notes.append(
+            "the agent is not proven idle: nothing younger than the default floor (%d h) is evicted"
+            % (policies.FLOOR_DEFAULT // 3600)
+        )
+        return self.policy._replace(floor=policies.FLOOR_DEFAULT)
+
+    def _all_idle(self, mine: Sequence[find.Cache]) -> bool:
+        return all(self._idle(cache) for cache in mine)
+
+    def _idle(self, cache: find.Cache) -> bool:
+        mount = mounts.by_id().get(cache.root.mount)
+        if self.policy.floor >= policies.FLOOR_LEAST or mount is None or mount.network:
+            return False  # users of a network file system are elsewhere
+        if self.policy.idle == "asserted":
+            return True
+        return self.policy.idle == "scan" and self._proven(cache)
+
+    def _proven(self, cache: find.Cache) -> bool:
+        seen = running.scan()
+        users = running.users_of(seen, cache.root.device, cache.root.inode, cache.kind)
+        return os.geteuid() == 0 and users.complete and not users.who
+
+    def _context(self, mine: Sequence[find.Cache], disks: Mapping[int, planner.Disk]) -> planner.Context:
+        idle = {cache.root.path: self._all_idle(mine) for cache in mine}
+        return planner.Context(look.now_ns(), disks, self._private(), idle)
+
+    # apply
+
+    def _scan(self, cache: find.Cache) -> core.Activity:
+        return running.users_of(running.scan(), cache.root.device, cache.root.inode, cache.kind)
+
+    def _apply(self, cache: find.Cache, steps: planner.CachePlan) -> None:
+        root = cache.root
+        try:
+            # One cleaner at a time; the kernel drops the lock when this process ends, however it ends (flock(2)).
+            fcntl.flock(root.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._all_skipped(steps, "another cleaner is at work")
+            return
+        builds = [c.root.fd for c in self.host.caches if c.kind == go_build.KIND and c.root.uid == root.uid]
+        names = tuple(dict.fromkeys((root.path, os.path.normpath(root.given))))
+        versions = tuple(dict.fromkeys(self.host.versions + _downloaded(steps.survey)))
+
+        def drop_index(tree: str) -> None:
+            modindex.drop(builds, versions, ["%s/%s" % (name, tree) for name in names])
+
+        def work(ask: worker.Ask) -> Dict[str, Any]:
+            def scan() -> core.Activity:
+                who, complete = ask("scan", None)
+                return core.Activity(tuple((int(p), int(s), str(n)) for p, s, n in who), bool(complete))
+
+            job = core.Job(
+                self.deadline,
+                scan,
+                self.policy.floor < policies.FLOOR_LEAST and steps.idle,
+                self.options.threads,
+                self.options.step,
+            )
+            if cache.kind == go_mod.KIND:
+                return mod_evict.apply(root, steps, job, drop_index).data()
+            return build_evict.apply(root, steps, job).data()
+
+        try:
+            data = worker.as_owner(root.uid, root.gid, work, {"scan": lambda _none: list(self._scan(cache))})
+            self.outcomes[root.path] = core.Outcome.of(data)
+        except (worker.WorkerDied, worker.WorkFailed, PermissionError) as exc:
+            self.errors.append("%s: the purge stopped: %s" % (root.path, exc))
+        finally:
+            fcntl.flock(root.fd, fcntl.LOCK_UN)
+
+    def _all_skipped(self, steps: planner.CachePlan, reason: str) -> None:
+        out = core.Outcome()
+        entries = steps.survey.entries
+        for row in steps.rows:
+            out.skip(reason, entries.key(row).decode("utf-8", "backslashreplace"), entries.freed[row])
+        self.outcomes[steps.survey.cache.path] = out
+
+    # what is told
+
+    def _result(
+        self,
+        mine: Sequence[find.Cache],
+        before: Mapping[int, planner.Disk],
+        plan: planner.Plan,
+        others: List[Dict[str, Any]],
+    ) -> Dict[str, Any]:
+        check = self.options.check
+        after = look.disks(mine)
+        caches, skipped, protected, pending, evicted = [], [], [], [], []
+        plans = {p.survey.cache.path: p for p in plan.caches}
+        done = freed = 0
+        for cache in mine:
+            row = find.describe(cache)
+            steps = plans.get(cache.root.path)
+            out = self.outcomes.get(cache.root.path)
+            if steps is None:
+                row.update(surveyed=False, planned_entries=0, predicted_bytes=0, evicted_entries=0, freed_bytes=0)
+                caches.append(row)
+                continue
+            totals = steps.survey.totals
+            count = out.evicted if out is not None else 0
+            row.update(
+                surveyed=True,
+                entries=totals["entries"],
+                allocated=totals["allocated"],
+                evidence=steps.survey.evidence,
+                planned_entries=len(steps.rows),
+                predicted_bytes=steps.bytes,
+                evicted_entries=len(steps.rows) if check else count,
+                freed_bytes=0 if check or out is None else out.freed,
+            )
+            done += count
+            freed += row["freed_bytes"]
+            missed = set(item["path"] for item in out.samples) if out is not None else set()
+            for at in range(min(len(steps.rows), CAP - len(evicted))):
+                item = planner.entry(steps, at)
+                if item["path"] not in missed and (check or out is not None):
+                    evicted.append(dict(item, cache=cache.root.path))
+            for table, name in ((steps.protected, "protected"), (steps.pending, "pending")):
+                rows = [
+                    {"cache": cache.root.path, "reason": r, "entries": c[0], "bytes": c[1]}
+                    for r, c in sorted(table.items())
+                ]
+                (protected if name == "protected" else pending).extend(rows)
+            if out is not None:
+                row["skipped"] = {reason: {"entries": c[0], "bytes": c[1]} for reason, c in sorted(out.skipped.items())}
+                skipped.extend(dict(item, cache=cache.root.path) for item in out.samples)
+                self.notes.extend(out.notes)
+            caches.append(row)
+        skips = sum(c[0] for o in self.outcomes.values() for c in o.skipped.values())
+        return {
+            "changed": plan.entries > 0 if check else done > 0,
+            "caches": caches,
+            "plan_digest": plan.digest,
+            "planned_entries": plan.entries,
+            "predicted_bytes": plan.bytes,
+            "evicted_entries": plan.entries if check else done,
+            "freed_bytes": freed,
+            "free_bytes_before": sum(d.free for d in before.values()),
+            "free_bytes_after": sum(d.free for d in after.values()),
+            "evicted": evicted,
+            "skipped": skipped[:CAP],
+            "skipped_entries": skips,
+            "protected": protected,
+            "pending": pending,
+            "unreached": others,
+            "refused": self.host.refused,
+            "truncated": plan.entries > len(evicted) + len(skipped) or skips > CAP,
+            "acts": plan.acts,
+            "notes": list(dict.fromkeys(list(plan.notes) + self.notes)),
+            "findings": self.host.findings,
+            "systems": self.host.systems,
+            "looked_at": self.host.looked_at,
+            "private_known": self._private() is not None,
+        }
+
+
+def _downloaded(seen: Survey) -> Tuple[str, ...]:
+    """The Go versions of the toolchains in a module cache: ``v0.0.1-go1.24.0.linux-amd64`` is go1.24.0."""
+    found = []
+    for item in seen.details.get("toolchains", ()):
+        name = str(item["version"]).partition("-go")[2]
+        if name:
+            found.append("go" + ".".join(name.split("-")[0].split(".")[:3]).replace(".linux", ""))
+    return tuple(found)
