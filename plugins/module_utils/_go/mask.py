@@ -17,8 +17,8 @@ MASK = "***"
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*://)[^/\s]*@")
 # A password with an unescaped "/": the "port" after the first colon is no number, so the authority goes on.
 _URL_SLASH = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*://)[^/@\s:\[]*:(?!\d{1,5}(?:[/,|\s?#]|$))[^\s,|]*@")
-# A user without a password before ":/...": https://token/x@host is not told from a path, so only the colon form counts.
-_BARE = re.compile(r"(^|[,|;\s='\"(])[^\s,|;:/@='\"(]+:[^\s,|;'\"]*@(?=[^\s@])")
+# user:password@host without a scheme, as GOPROXY allows it.
+_BARE = re.compile(r"(^|[,|;\s='\"(])[^\s,|;:/@='\"(]+:(?!//)[^\s,|;'\"/]*@(?=[^\s@])")
 # ?token=..., --password=..., --token ..., -X main.secret=...
 _NAMED = re.compile(
     r"(?i)((?:token|passw(?:or)?d|passwd|secret|api[_-]?key|access[_-]?key|private[_-]?key|credential|signature|sig)"
