@@ -17,7 +17,8 @@ RUNNER = {
     "gitHubUrl": "https://github.com/acme",
     "workFolder": "_work",
 }
-ENV = 'LANG=C.UTF-8\r\nGOMODCACHE=/srv/go/mod\r\nRUNNER_TOOL_CACHE=/srv/tools\r\nGH_PAT=SECRET\r\nGOFLAGS="-p 2"\r\n=x\r\n'
+ENV = "LANG=C.UTF-8\r\nGOMODCACHE=/srv/go/mod\r\nRUNNER_TOOL_CACHE=/srv/tools\r\n"
+ENV += 'GH_PAT=SECRET\r\nGOFLAGS="-p 2"\r\n=x\r\n'
 
 
 def paths(host: Any, roots: List[_agents.Root]) -> List[str]:

@@ -74,7 +74,7 @@ def test_a_controllers_home_comes_from_its_defaults_file_and_its_workspaces_from
     )
     host.write(
         "/srv/jenkins/config.xml",
-        "<?xml version='1.1'?><hudson><secret>SECRET</secret><workspaceDir>/ssd/ws/${ITEM_FULL_NAME}</workspaceDir></hudson>",
+        "<hudson><secret>SECRET</secret><workspaceDir>/ssd/ws/${ITEM_FULL_NAME}</workspaceDir></hudson>",
     )
     found = inspect(host)
     assert paths(host, found.roots) == ["/srv/jenkins", "/ssd/ws"]
