@@ -127,7 +127,9 @@ def clean_environ(home: Path) -> dict[str, str]:
     """
     home.mkdir(parents=True, exist_ok=True)
     result = {k: v for k, v in os.environ.items() if k in KEPT or k.startswith("LC_") or _pip_option(k) in PIP_KEPT}
-    result.setdefault("LANG", "C.UTF-8")
+    locale = result.get("LC_ALL") or result.get("LC_CTYPE") or result.get("LANG") or ""
+    if not locale.lower().replace("-", "").endswith("utf8"):
+        result["LC_ALL"] = "C.UTF-8"  # Ansible refuses to start without UTF-8
     result["HOME"] = str(home)
     folders = [p for p in result.get("PATH", os.defpath).split(os.pathsep) if p and Path(p).name != "shims"]
     folders += ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]

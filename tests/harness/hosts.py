@@ -128,8 +128,14 @@ def root_file_system() -> Path:
         draft = env.BUILD / f"agent-{recipe}.new"
         mirror = os.environ.get("GOFLEET_TEST_DEBIAN_MIRROR")
         base = ["debootstrap", "--variant=minbase", "--include=ca-certificates", SUITE, str(draft)]
-        _run(base + ([mirror] if mirror else []))
-        _run(["chroot", draft, "sh"], text=script)
+        if draft.exists():
+            shutil.rmtree(draft)
+        try:
+            _run(base + ([mirror] if mirror else []))
+            _run(["chroot", draft, "sh"], text=script)
+        except RuntimeError as exc:
+            last = str(exc).strip().splitlines()[-1]
+            raise env.WantError(f"a mirror of Debian packages that debootstrap and apt-get can use ({last})") from exc
         draft.rename(target)
     return target
 
@@ -144,6 +150,7 @@ def up(count: int, folder: Path, goroot: Path | None = None) -> Fleet:
     if missing:
         raise env.WantError(missing)
     rootfs = root_file_system()
+    _remove_stale()
     (folder / "containers.conf").write_text(CONTAINERS_CONF, encoding="ascii")
     key = folder / "key"
     _run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "gofleet.cache tests", "-f", key])
@@ -162,6 +169,15 @@ def up(count: int, folder: Path, goroot: Path | None = None) -> Fleet:
         raise
     _write_inventory(fleet, addresses)
     return fleet
+
+
+def _remove_stale() -> None:
+    """Remove hosts whose program was killed before it could remove them; their names hold its process number."""
+    listing = _run(["podman", "ps", "--all", "--filter", "label=gofleet.cache=test", "--format", "{{.Names}}"])
+    for name in listing.split():
+        number = name.split("-")[1]
+        if not Path("/proc", number).exists():
+            _run(["podman", "rm", "--force", "--ignore", "--time", "5", name])
 
 
 def _wait_until_ready(name: str, folder: Path, seconds: float = 60) -> str:

@@ -141,7 +141,9 @@ def _sanity(c: Context, venv: Path, tests: list[str]) -> Outcome:
     ran = re.findall(r'^Running sanity test "([^"]+)"', output, re.M)
     not_run = re.findall(r'Skipping sanity test "([^"]+)" on Python \S+ because it could not be found', output)
     listed = re.search(r"The (\d+) sanity test\(s\) listed below", output)
-    failed = int(listed.group(1)) if listed else int(bool(code))
+    # Where ansible-test itself ends early it gives no list; then at least what it found before counts.
+    found = len(re.findall(r"^ERROR: Found \d+ ", output, re.M)) + 1
+    failed = int(listed.group(1)) if listed else found if code else 0
     if "All targets skipped" in output or not ran:
         c.say("FAILED: ansible-test ran no sanity test")
         return Outcome(failed=1)

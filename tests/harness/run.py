@@ -109,6 +109,7 @@ def main() -> int:
     commands.add_parser("parts", help=list_parts.__doc__).set_defaults(run=list_parts)
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, _terminate)
+    os.umask(0o022)
     try:
         return int(arguments.run(arguments))
     except env.WantError as exc:

@@ -140,6 +140,7 @@ class Context:
             return Outcome(failed=1)
         report = self.temp / f"report-{time.monotonic_ns()}.xml"
         command: list[str | Path] = [python, "-m", "pytest", "-p", "no:cacheprovider", "-ra", "-q", "--tb=short"]
+        command += ["--continue-on-collection-errors"]
         command += ["--rootdir", self.copy, f"--basetemp={self.temp / 'pytest'}", f"--junitxml={report}"]
         variables = dict(environ) | {"PYTHONPATH": str(self.root)}
         code, _output = self.run([*command, *arguments, *paths], variables)
