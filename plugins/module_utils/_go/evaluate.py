@@ -320,7 +320,7 @@ class _Evaluator:
         self._gopath()
         self._gocache()
         # Since 1.27 "go env" prints where "go install" would write even if GOBIN is not set (modload.BinDir).
-        bindir = join(self.gopath_first, "bin") if self.gopath_first and self.release >= (1, 27) else ""
+        bindir = self._bindir() if self.release >= (1, 27) else ""
         self.put("GOBIN", bindir, "GOPATH" if bindir else "built-in", DERIVED if bindir else DEFAULT)
         self.put("GOTMPDIR", "")
         if self.known("GOTELEMETRY"):
@@ -349,6 +349,15 @@ class _Evaluator:
         if found.origin == DEFAULT and default and not default.startswith("/"):
             # main(): an inferred GOPATH that is relative is taken back, after GOMODCACHE was computed from it.
             self.settings["GOPATH"] = Setting("", DEFAULT, "HOME is relative")
+
+    def _bindir(self) -> str:
+        mode = self.get("GO111MODULE")
+        if mode is None or mode.value in ("", "on"):
+            return join(self.gopath_first, "bin") if self.gopath_first else ""
+        # Without modules: the first element that is a prefix of the working directory, else the first.
+        elements = self.settings["GOPATH"].value.split(":")
+        chosen = next((item for item in elements if "/".startswith(item)), elements[0])
+        return join(chosen, "bin") if self.settings["GOPATH"].value else ""
 
     def _gocache(self) -> None:
         directory, why = cache_dir(self.environ, self.release)

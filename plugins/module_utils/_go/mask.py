@@ -16,7 +16,7 @@ MASK = "***"
 # scheme://userinfo@host: the authority ends at the first "/"; a "?" or "#" before an @ is taken for part of a password.
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*://)[^/\s]*@")
 # A password with an unescaped "/": the "port" after the first colon is no number, so the authority goes on.
-_URL_SLASH = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*://)[^/@\s:\[]*:(?!\d{1,5}(?:[/,|\s?#]|$))[^\s,|]*@")
+_URL_SLASH = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*://)[^/@\s:\[,|]*:(?!\d{1,5}(?:[/,|\s?#]|$))[^\s,|]*@")
 # user:password@host without a scheme, as GOPROXY allows it.
 _BARE = re.compile(r"(^|[,|;\s='\"(])[^\s,|;:/@='\"(]+:(?!//)[^\s,|;'\"/]*@(?=[^\s@])")
 # ?token=..., --password=..., --token ..., -X main.secret=...
