@@ -47,6 +47,7 @@ _MILD = {
     "name-process-only": WARNING,
     "name-read-only": WARNING,
     "name-syntax": WARNING,
+    "userinfo": WARNING,
 }
 
 
@@ -55,7 +56,10 @@ def check(evaluation: Evaluation, account: Account, toolchain: Toolchain | None 
     problems: list[Problem] = []
     problems += _env_file(evaluation)
     problems += _values(evaluation)
-    problems += _combinations(evaluation, toolchain)
+    told = {problem.variable for problem in problems if problem.code == "userinfo"}
+    for problem in _combinations(evaluation, toolchain):
+        if problem.code != "credentials" or problem.variable not in told:
+            problems.append(problem)
     order = {ERROR: 0, WARNING: 1, INFO: 2}
     unique = list(dict.fromkeys(problems))
     return sorted(unique, key=lambda problem: order[problem.severity])
@@ -155,8 +159,7 @@ def _combinations(evaluation: Evaluation, toolchain: Toolchain | None) -> list[P
         if mask_value(name, value(name)) != value(name) or MASK + "@" in value(name):
             text = 'the value holds credentials; every "go env" and every build log can show them'
             hint = "Put them into the account's .netrc (module netrc_entry) or use GOAUTH"
-            if not any(problem.code == "credentials" and problem.variable == name for problem in problems):
-                add("credentials", WARNING, name, text, hint)
+            add("credentials", WARNING, name, text, hint)
     _flags(value("GOFLAGS"), settings, problems)
     if toolchain and toolchain.release >= (1, 21) and "GOTOOLCHAIN" in settings and not value("GOTOOLCHAIN"):
         text = "GOTOOLCHAIN is empty: go.mod files that ask for a newer Go fail"
@@ -222,7 +225,8 @@ def check_places(places: Places, account: Account) -> list[Problem]:
                 hint = f"chown -R {account.uid} {step}"
                 problems.append(Problem("foreign-owner", WARNING, "", step, text, hint))
                 break
-    return list(dict.fromkeys(problems))
+    # The fuzz cache lies in the build cache: what is wrong with the one is not told again for the other.
+    return list({(problem.code, problem.where): problem for problem in reversed(problems)}.values())[::-1]
 
 
 def _up_to_home(path: str, home: str) -> Sequence[str]:
