@@ -1,0 +1,62 @@
+# Copyright (c) 2026 The gofleet.cache authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The keys that every cache_* module returns, whatever happened."""
+
+from __future__ import annotations
+
+from typing import Any, Dict
+
+from .._core.units import human
+
+
+def empty() -> Dict[str, Any]:
+    """A result of a module that found and did nothing."""
+    return {
+        "changed": False,
+        "caches": [],
+        "plan_digest": "",
+        "planned_entries": 0,
+        "predicted_bytes": 0,
+        "evicted_entries": 0,
+        "freed_bytes": 0,
+        "free_bytes_before": 0,
+        "free_bytes_after": 0,
+        "evicted": [],
+        "skipped": [],
+        "skipped_entries": 0,
+        "protected": [],
+        "pending": [],
+        "unreached": [],
+        "refused": [],
+        "truncated": False,
+        "notes": [],
+        "findings": [],
+        "systems": [],
+        "looked_at": [],
+    }
+
+
+def sentence(result: Dict[str, Any], check: bool) -> str:
+    """One sentence for people about a purge's result."""
+    caches = len(result["caches"])
+    if not caches:
+        return "no Go cache here; looked at: %s" % (", ".join(result["looked_at"]) or "nothing")
+    text = "%s %d entries, %s, of %d cache%s" % (
+        "would evict" if check else "evicted",
+        result["evicted_entries"],
+        human(result["predicted_bytes"] if check else result["freed_bytes"]),
+        caches,
+        "" if caches == 1 else "s",
+    )
+    for key, word in (("pending", "pending"), ("protected", "kept")):
+        count = sum(row["entries"] for row in result[key])
+        if count:
+            reasons = sorted({row["reason"] for row in result[key]})
+            text += "; %d %s (%s)" % (count, word, ", ".join(reasons))
+    if result["skipped_entries"]:
+        text += "; %d skipped (%s)" % (
+            result["skipped_entries"],
+            ", ".join(sorted({i["reason"] for i in result["skipped"]})),
+        )
+    return text

@@ -1,0 +1,282 @@
+#!/usr/bin/python
+# Copyright (c) 2026 The gofleet.cache authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: cache_prune
+short_description: Evict from an agent's Go caches by policy, without breaking a running build
+version_added: 1.0.0
+author:
+  - The gofleet.cache authors (@gofleet)
+description:
+  - Finds the Go caches of the agent as M(gofleet.cache.cache_info) does, plans what a policy evicts from them, and carries
+    out exactly that plan. Check mode returns the plan, with the digest that the run then has.
+  - An entry is looked at again right before it goes. What was used or changed since is skipped and counted.
+  - Build caches lose first what makes an entry findable, then what it points to; a build that runs meanwhile rebuilds and
+    does not fail. Findings of C(go vet) never go before the facts that belong to them.
+  - Module caches lose one half of a version in a run (the extracted tree, which comes back from its zip without the
+    network) and the other in a later one, under Go's own locks; what waits is returned in RV(pending).
+  - Runs with the rights of each cache's owner, never enters a symlink or a mount below a cache, and never calls C(go).
+extends_documentation_fragment:
+  - gofleet.cache._attributes
+  - gofleet.cache._attributes.find
+  - gofleet.cache._attributes.result
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+    details:
+      - What is RV(pending) needs one more run; after that nothing changes.
+options:
+  policy:
+    description:
+      - What to keep, as one document; see the examples. Unknown keys and nonsense values are refused by name.
+      - V(floor) (default V(24h)); nothing used within this time goes, whatever the rest asks. At least V(1h), unless
+        V(idle) proves that no build runs.
+      - V(idle); V(scan) (look for running Go tools, as root) or V(asserted) (you drained the agent). Only then may the
+        floor be lower.
+      - V(max_age), V(max_size) (of all caches of a kind together), V(max_size_each), V(max_entries), V(evict_before),
+        V(modules) (names and patterns such as V(github.com/gin-gonic/gin@*)) and V(wipe), at the top for every kind or in
+        V(caches) for one kind each (V(kind) is V(go-build) or V(go-mod)).
+      - V(keep) and V(private); patterns of modules that are kept. What E(GOPRIVATE), E(GONOPROXY) and E(GONOSUMDB) of the
+        agent match is private too. A private module goes only when its exact path is named. Where neither says what is
+        private, only trees with a sound zip go.
+      - V(when) (V(free_space_below), V(free_inodes_below)) gates everything, V(until) (V(free_space_above),
+        V(free_inodes_above)) goes on with what was used longest ago until it is met.
+      - V(time_limit) (default V(10m)); then the run stops where it is safe and tells what it did.
+      - Without a policy, a run acts only below 15 % free space or 10 % free inodes; it takes what a build cache has not
+        used for 10 days and a module cache for 60, then the least recently used down to the floor, until 25 % and 15 % are
+        free.
+    type: dict
+seealso:
+  - module: gofleet.cache.cache_info
+  - module: gofleet.cache.cache_verify
+"""
+
+EXAMPLES = r"""
+- name: Make room only when the disk fills up
+  gofleet.cache.cache_prune:
+  become: true
+
+- name: Keep two weeks of builds and at most 20 GiB of them, and what modules were used in two months
+  gofleet.cache.cache_prune:
+    policy:
+      floor: 24h
+      time_limit: 15m
+      caches:
+        - kind: go-build
+          max_age: 14d
+          max_size: 20GiB
+        - kind: go-mod
+          max_age: 60d
+          keep:
+            - git.example.com/*
+  become: true
+
+- name: Drop one bad release of a module from every cache of the agent
+  gofleet.cache.cache_prune:
+    policy:
+      caches:
+        - kind: go-mod
+          modules:
+            - github.com/gin-gonic/gin@v1.9.0
+  become: true
+
+- name: Empty the caches of a drained agent
+  gofleet.cache.cache_prune:
+    policy:
+      wipe: true
+      floor: 0
+      idle: asserted
+  become: true
+"""
+
+RETURN = r"""
+msg:
+  description: One sentence about what was done.
+  returned: always
+  type: str
+  sample: evicted 51230 entries, 9.1 GiB, of 2 caches; 388 kept (floor, private)
+caches:
+  description:
+    - One item for each cache, with C(kind), C(path), C(uid), C(found_by), C(entries), C(allocated), C(evidence),
+      C(planned_entries), C(predicted_bytes), C(evicted_entries), C(freed_bytes) and C(skipped) (entries and bytes by
+      reason). C(surveyed) is false where the policy had nothing to do on that file system.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - kind: go-build
+      path: /home/ci/.cache/go-build
+      uid: 1001
+      surveyed: true
+      entries: 98211
+      allocated: 9102385152
+      planned_entries: 51230
+      predicted_bytes: 4911431680
+      evicted_entries: 51228
+      freed_bytes: 4911423488
+      skipped:
+        used since:
+          entries: 2
+          bytes: 8192
+plan_digest:
+  description: SHA-256 of the plan; the same tree and policy give the same digest.
+  returned: always
+  type: str
+  sample: 0930844611a0394ce9cb056d87a9646ccc4789451a5f83049634304fb2772bf7
+planned_entries:
+  description: Number of evictions in the plan.
+  returned: always
+  type: int
+  sample: 51230
+predicted_bytes:
+  description: What the plan gives back, in bytes.
+  returned: always
+  type: int
+  sample: 4911431680
+evicted_entries:
+  description: Number of evictions that were carried out; in check mode, that would be.
+  returned: always
+  type: int
+  sample: 51228
+freed_bytes:
+  description: What the evictions gave back, in bytes; nothing in check mode.
+  returned: always
+  type: int
+  sample: 4911423488
+free_bytes_before:
+  description: Free bytes of the caches' file systems before, as C(df) shows them.
+  returned: always
+  type: int
+  sample: 15032385536
+free_bytes_after:
+  description: The same afterwards.
+  returned: always
+  type: int
+  sample: 19943809024
+evicted:
+  description: The first hundred evictions, with C(cache), C(path), C(tier), C(reason), C(bytes), C(used), C(evidence).
+  returned: always
+  type: list
+  elements: dict
+  sample: []
+skipped:
+  description: The first hundred entries of the plan that stayed, each with the reason.
+  returned: always
+  type: list
+  elements: dict
+  sample: []
+skipped_entries:
+  description: How many entries of the plan stayed.
+  returned: always
+  type: int
+  sample: 2
+protected:
+  description:
+    - Entries and bytes that the policy would have taken but for a protection, by cache and reason (V(floor), V(keep),
+      V(private), V(private unknown), V(future), V(guard) and the kinds' own).
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - cache: /home/ci/go/pkg/mod
+      reason: private
+      entries: 12
+      bytes: 40910848
+pending:
+  description: Entries and bytes that a later run takes, because two steps must not fall into one run.
+  returned: always
+  type: list
+  elements: dict
+  sample: []
+unreached:
+  description: Caches that this user's rights do not reach, in entries and bytes.
+  returned: always
+  type: list
+  elements: dict
+  sample: []
+refused:
+  description: Places that are no cache, or must not be treated as one.
+  returned: always
+  type: list
+  elements: dict
+  sample: []
+truncated:
+  description: Whether RV(evicted) or RV(skipped) were cut.
+  returned: always
+  type: bool
+  sample: true
+notes:
+  description: Sentences for people, such as a budget that could not be reached and why.
+  returned: always
+  type: list
+  elements: str
+  sample: []
+acts:
+  description: Whether the policy's start mark let the run do anything.
+  returned: always
+  type: bool
+  sample: true
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.gofleet.cache.plugins.module_utils._core import policy as policies
+from ansible_collections.gofleet.cache.plugins.module_utils._host import find, purge, schema
+
+
+def difference(result: t.Mapping[str, t.Any], check: bool) -> dict[str, t.Any]:
+    """Counts and bytes of each cache before and after, from the result alone, so that the two cannot disagree."""
+    key = "predicted_bytes" if check else "freed_bytes"
+    before, after = {}, {}
+    for cache in result["caches"]:
+        if cache["surveyed"]:
+            before[cache["path"]] = {"entries": cache["entries"], "bytes": cache["allocated"]}
+            after[cache["path"]] = {
+                "entries": cache["entries"] - cache["evicted_entries"],
+                "bytes": cache["allocated"] - cache[key],
+            }
+    return {"before": before, "after": after}
+
+
+def main() -> t.NoReturn:
+    module = AnsibleModule(
+        argument_spec={
+            "accounts": {"type": "list", "elements": "str", "default": []},
+            "paths": {"type": "list", "elements": "str", "default": []},
+            "search_roots": {"type": "list", "elements": "str", "default": []},
+            "discover": {"type": "bool", "default": True},
+            "policy": {"type": "dict"},
+        },
+        supports_check_mode=True,
+    )
+    request = find.Request(*(module.params[name] for name in find.Request._fields))
+    document = policies.DEFAULT if module.params["policy"] is None else module.params["policy"]
+    nothing = dict(schema.empty(), acts=False)
+    try:
+        result = purge.run(request, document, purge.Options(module.check_mode))
+    except policies.BadPolicy as exc:
+        module.fail_json(msg="policy: %s" % exc, **nothing)
+    except find.BadRequest as exc:
+        module.fail_json(msg=str(exc), **nothing)
+    except purge.Failed as exc:
+        module.fail_json(msg=str(exc), **exc.result)
+    for finding in result["findings"]:
+        if finding["severity"] == "warning":
+            module.warn(finding["text"])
+    if module._diff:
+        result["diff"] = difference(result, module.check_mode)
+    module.exit_json(msg=schema.sentence(result, module.check_mode), **result)
+
+
+if __name__ == "__main__":
+    main()
