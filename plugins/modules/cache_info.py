@@ -12,9 +12,9 @@ version_added: 1.0.0
 author:
   - The gofleet.cache authors (@gofleet)
 description:
-  - Finds Go's build caches (E(GOCACHE)) and module caches (E(GOMODCACHE)) where CI really puts them, and tells what is in
-    them; entries, bytes, inodes, ages, biggest modules, toolchains, version control clones, fuzz corpora, stale work
-    folders, and damage seen on the way.
+  - Finds Go's build caches (E(GOCACHE)) and module caches (E(GOMODCACHE)) where CI really puts them, and tells what
+    is in them; entries, bytes, inodes, ages, biggest modules, toolchains, version control clones, fuzz corpora, stale
+    work folders, and damage seen on the way.
   - Caches are found by the accounts' settings, by the configuration of the CI systems on the agent (GitLab, GitHub,
     Jenkins, Buildkite, container volumes), and by what you name.
   - The sums reconcile with C(df); for each file system the caches, the rest and the free space add up to the total.
@@ -71,8 +71,8 @@ msg:
   sample: 2 Go caches hold 14.2 GiB in 182044 inodes
 caches:
   description:
-    - One item for each cache, with its C(kind), C(path) (resolved; C(given) where that is another name), the C(uid) of its
-      owner and how it was C(found_by).
+    - One item for each cache, with its C(kind), C(path) (resolved; C(given) where that is another name), the C(uid)
+      of its owner and how it was C(found_by).
     - C(entries), C(bytes) (apparent), C(allocated), C(inodes), C(evidence) (what last use is told from), C(last_build)
       (Unix seconds), C(ages), C(damage) (the first hundred) and C(damage_seen), C(unreached).
     - For build caches C(actions), C(outputs), C(executables) and C(fuzz). For module caches C(modules), C(versions),
@@ -162,14 +162,13 @@ plan_digest:
   sample: ""
 """
 
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gofleet.cache.plugins.module_utils._host import find, survey
 
 
-def main() -> t.NoReturn:
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "accounts": {"type": "list", "elements": "str", "default": []},
@@ -181,10 +180,11 @@ def main() -> t.NoReturn:
         supports_check_mode=True,
     )
     request = find.Request(*(module.params[name] for name in find.Request._fields))
+    result = survey.nothing()
     try:
         result = survey.run(request, module.params["details"])
     except find.BadRequest as exc:
-        module.fail_json(msg=str(exc), **survey.nothing())
+        module.fail_json(msg=str(exc), **result)
     for finding in result["findings"]:
         if finding["severity"] == "warning":
             module.warn(finding["text"])

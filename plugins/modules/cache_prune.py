@@ -12,11 +12,11 @@ version_added: 1.0.0
 author:
   - The gofleet.cache authors (@gofleet)
 description:
-  - Finds the Go caches of the agent as M(gofleet.cache.cache_info) does, plans what a policy evicts from them, and carries
-    out exactly that plan. Check mode returns the plan, with the digest that the run then has.
+  - Finds the Go caches of the agent as M(gofleet.cache.cache_info) does, plans what a policy evicts from them, and
+    carries out exactly that plan. Check mode returns the plan, with the digest that the run then has.
   - An entry is looked at again right before it goes. What was used or changed since is skipped and counted.
-  - Build caches lose first what makes an entry findable, then what it points to; a build that runs meanwhile rebuilds and
-    does not fail. Findings of C(go vet) never go before the facts that belong to them.
+  - Build caches lose first what makes an entry findable, then what it points to; a build that runs meanwhile rebuilds
+    and does not fail. Findings of C(go vet) never go before the facts that belong to them.
   - Module caches lose one half of a version in a run (the extracted tree, which comes back from its zip without the
     network) and the other in a later one, under Go's own locks; what waits is returned in RV(pending).
   - Runs with the rights of each cache's owner, never enters a symlink or a mount below a cache, and never calls C(go).
@@ -42,17 +42,17 @@ options:
       - V(idle); V(scan) (look for running Go tools, as root) or V(asserted) (you drained the agent). Only then may the
         floor be lower.
       - V(max_age), V(max_size) (of all caches of a kind together), V(max_size_each), V(max_entries), V(evict_before),
-        V(modules) (names and patterns such as V(github.com/gin-gonic/gin@*)) and V(wipe), at the top for every kind or in
-        V(caches) for one kind each (V(kind) is V(go-build) or V(go-mod)).
-      - V(keep) and V(private); patterns of modules that are kept. What E(GOPRIVATE), E(GONOPROXY) and E(GONOSUMDB) of the
-        agent match is private too. A private module goes only when its exact path is named. Where neither says what is
-        private, only trees with a sound zip go.
+        V(modules) (names and patterns such as V(github.com/gin-gonic/gin@*)) and V(wipe), at the top for every kind
+        or in V(caches) for one kind each (V(kind) is V(go-build) or V(go-mod)).
+      - V(keep) and V(private); patterns of modules that are kept. What E(GOPRIVATE), E(GONOPROXY) and E(GONOSUMDB) of
+        the agent match is private too. A private module goes only when its exact path is named. Where neither says
+        what is private, only trees with a sound zip go.
       - V(when) (V(free_space_below), V(free_inodes_below)) gates everything, V(until) (V(free_space_above),
         V(free_inodes_above)) goes on with what was used longest ago until it is met.
       - V(time_limit) (default V(10m)); then the run stops where it is safe and tells what it did.
-      - Without a policy, a run acts only below 15 % free space or 10 % free inodes; it takes what a build cache has not
-        used for 10 days and a module cache for 60, then the least recently used down to the floor, until 25 % and 15 % are
-        free.
+      - Without a policy, a run acts only below 15 % free space or 10 % free inodes; it takes what a build cache has
+        not used for 10 days and a module cache for 60, then the least recently used down to the floor, until 25 % and
+        15 % are free.
     type: dict
 seealso:
   - module: gofleet.cache.cache_info
@@ -231,6 +231,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gofleet.cache.plugins.module_utils._core import policy as policies
+from ansible_collections.gofleet.cache.plugins.module_utils._core import units
 from ansible_collections.gofleet.cache.plugins.module_utils._host import find, purge, schema
 
 
@@ -248,7 +249,7 @@ def difference(result: t.Mapping[str, t.Any], check: bool) -> dict[str, t.Any]:
     return {"before": before, "after": after}
 
 
-def main() -> t.NoReturn:
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "accounts": {"type": "list", "elements": "str", "default": []},
@@ -261,13 +262,13 @@ def main() -> t.NoReturn:
     )
     request = find.Request(*(module.params[name] for name in find.Request._fields))
     document = policies.DEFAULT if module.params["policy"] is None else module.params["policy"]
-    nothing = dict(schema.empty(), acts=False)
+    result = dict(schema.empty(), acts=False)
     try:
         result = purge.run(request, document, purge.Options(module.check_mode))
-    except policies.BadPolicy as exc:
-        module.fail_json(msg="policy: %s" % exc, **nothing)
+    except units.BadPolicy as exc:
+        module.fail_json(msg="policy: %s" % exc, **result)
     except find.BadRequest as exc:
-        module.fail_json(msg=str(exc), **nothing)
+        module.fail_json(msg=str(exc), **result)
     except purge.Failed as exc:
         module.fail_json(msg=str(exc), **exc.result)
     for finding in result["findings"]:

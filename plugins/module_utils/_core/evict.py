@@ -38,8 +38,9 @@ class Job(NamedTuple):
     """What an eviction may rely on: ``deadline`` on time.monotonic()'s clock, ``scan`` asks for running tools.
 
     ``below_floor`` says that the plan takes entries younger than the least floor, so that the second phase must wait
-    until every tool that lived at the end of the first has exited. ``step`` is called with a name at each step
-    boundary (fault injection in tests; nothing in production).
+    until every tool that lived at the end of the first has exited. ``forget`` is called with the path below the root
+    of what has just been taken out of sight, so that what other caches know of it goes too. ``step`` is called with a
+    name at each step boundary (fault injection in tests; nothing in production).
     """
 
     deadline: float
@@ -47,6 +48,7 @@ class Job(NamedTuple):
     below_floor: bool
     threads: int
     step: Callable[[str], None]
+    forget: Callable[[str], None]
 
     def late(self) -> bool:
         """Whether the time budget is used up."""
@@ -91,7 +93,7 @@ class Outcome:
                 self.notes.append(text)
 
     @classmethod
-    def of(cls, data: Dict[str, Any]) -> "Outcome":
+    def of(cls, data: Dict[str, Any]) -> Outcome:
         """The outcome that another process told by :meth:`data`."""
         out = cls()
         out.evicted, out.freed, out.inodes = int(data["evicted"]), int(data["freed"]), int(data["inodes"])
@@ -132,7 +134,7 @@ def in_threads(work: Callable[[int], None], rows: Sequence[int], threads: int, s
             try:
                 for at in range(start, end):
                     work(rows[at])
-            except BaseException as exc:  # noqa: B902 - handed to the caller
+            except BaseException as exc:
                 errors.append(exc)
                 return
 

@@ -55,8 +55,8 @@ class CachePlan(NamedTuple):
     """
 
     survey: Survey
-    rows: "array[int]"
-    reasons: "array[int]"
+    rows: array[int]
+    reasons: array[int]
     protected: Dict[str, List[int]]
     pending: Dict[str, List[int]]
     idle: bool
@@ -69,7 +69,7 @@ class CachePlan(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """The plan of a run; ``notes`` are sentences for people, ``acts`` is False when the policy's start mark was not met."""
+    """The plan of a run; ``notes`` are sentences for people, ``acts`` is False above the policy's start mark."""
 
     caches: Tuple[CachePlan, ...]
     policy: Policy

@@ -19,23 +19,11 @@ FLOOR_DEFAULT = 24 * 3600
 FLOOR_LEAST = 3600
 TIME_LIMIT_DEFAULT = 600
 
-_TOP = ("floor", "time_limit", "when", "until", "caches", "evict_first", "private", "keep", "modules", "idle", "wipe")
-_TOP += ("max_age", "max_size", "max_entries", "max_size_each", "evict_before")
-_RULE = (
-    "kind",
-    "max_age",
-    "max_size",
-    "max_size_each",
-    "max_entries",
-    "evict_before",
-    "modules",
-    "keep",
-    "match",
-    "wipe",
-)
+_LIMITS = ("max_age", "max_size", "max_size_each", "max_entries", "evict_before", "modules", "wipe")
+_TOP = frozenset(("floor", "time_limit", "when", "until", "caches", "evict_first", "private", "keep", "idle", *_LIMITS))
+_RULE = frozenset(("kind", "keep", "match", *_LIMITS))
 _WHEN = ("free_space_below", "free_inodes_below")
 _UNTIL = ("free_space_above", "free_inodes_above")
-_LIMITS = ("max_age", "max_size", "max_size_each", "max_entries", "evict_before", "modules", "wipe")
 
 # Acts only on a disk that fills up; then what was not used for long goes first. Useful and safe without any variable.
 DEFAULT: Mapping[str, Any] = {
@@ -219,8 +207,8 @@ def parse(document: object, kinds: Iterable[str]) -> Policy:
     limit = age(data["time_limit"], "time_limit") if "time_limit" in data else TIME_LIMIT_DEFAULT
     if limit < 1:
         raise BadPolicy("time_limit", data["time_limit"], "no time at all")
-    when = _marks(data["when"], "when", _WHEN) if "when" in data else None  # type: ignore[arg-type]
-    until = _marks(data["until"], "until", _UNTIL) if "until" in data else None  # type: ignore[arg-type]
+    when = _marks(data["when"], "when", _WHEN) if "when" in data else None
+    until = _marks(data["until"], "until", _UNTIL) if "until" in data else None
     _compare(when, until)
     first = data.get("evict_first", "oldest")
     if first not in ("cheapest", "oldest"):
@@ -282,4 +270,6 @@ def _compare(when: Optional[Marks], until: Optional[Marks]) -> None:
             continue
         for a, b in ((start.percent, stop.percent), (start.amount, stop.amount)):
             if a is not None and b is not None and b <= a:
-                raise BadPolicy("until." + name, str(stop), "a stop mark that is not above the start mark %s" % start)
+                raise BadPolicy(
+                    "until." + name, str(stop), "a stop mark that is not above the start mark %s" % (str(start),)
+                )

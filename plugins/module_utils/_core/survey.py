@@ -121,7 +121,7 @@ class Entries:
         self.group.append(group)
         return len(self.tier) - 1
 
-    def extend(self, other: "Entries") -> None:
+    def extend(self, other: Entries) -> None:
         """Appends the rows of *other*; its guard, waits and group numbers are moved along."""
         base, blob = len(self), len(self._blob)
         self._blob += other._blob
@@ -137,9 +137,9 @@ class Survey(NamedTuple):
 
     ``grain`` is how coarse the evidence of last use is (nanoseconds), ``evidence`` its name; ``margins`` is what an
     entry of each phase must be older than one of phase 0 (nanoseconds), so that nothing kept points to what went.
-    ``last_build`` is the newest sign of a build (Unix nanoseconds). ``totals`` holds sums over everything in the cache, also what is no
-    entry (bytes, allocated, inodes, ...), ``details`` the kind's own findings as plain data, ``damage`` what was seen
-    to be damaged on the way, ``unreached`` what the rights did not reach.
+    ``last_build`` is the newest sign of a build (Unix nanoseconds). ``totals`` holds sums over everything in the
+    cache, also what is no entry (bytes, allocated, inodes, ...), ``details`` the kind's own findings as plain data,
+    ``damage`` what was seen to be damaged on the way, ``unreached`` what the rights did not reach.
     """
 
     cache: CacheRef

@@ -17,7 +17,7 @@ _LONGEST = 100 * 365 * 86400
 
 
 class BadPolicy(ValueError):
-    """A policy that says something impossible: ``key`` is the path of the offending key, as in ``caches[0].max_age``."""
+    """A policy that says something impossible: ``key`` is the offending key's path, as in ``caches[0].max_age``."""
 
     def __init__(self, key: str, value: object, problem: str, hint: str = "") -> None:
         text = "%s: %s (got %r)" % (key, problem, value)

@@ -52,7 +52,7 @@ class Root(NamedTuple):
 
 
 def known_homes(extra: Iterable[str] = ()) -> FrozenSet[str]:
-    """Home directories that must never lie in or be a cache: the password database's and *extra*, with their real paths."""
+    """Homes that must never lie in or be a cache: the password database's and *extra*, with their real paths."""
     found = set()
     for home in [entry.pw_dir for entry in pwd.getpwall()] + [os.environ.get("HOME", "")] + list(extra):
         home = os.path.normpath(home) if home else ""
@@ -65,7 +65,7 @@ def known_homes(extra: Iterable[str] = ()) -> FrozenSet[str]:
 
 
 def check_name(path: object) -> str:
-    """The text of a path that may name a cache, normalised; raises Refused for what never may (no file is looked at)."""
+    """The normalised text of a path that may name a cache; raises Refused for what never may. Looks at no file."""
     hint = "give the absolute path of one cache, as `go env GOCACHE GOMODCACHE` prints it"
     if not isinstance(path, str):
         raise Refused("bad-path", repr(path), "not a text but %s" % type(path).__name__, hint)
@@ -75,7 +75,7 @@ def check_name(path: object) -> str:
         raise Refused("off", path, "the word off: Go is told to have no such cache", hint)
     if "\0" in path:
         raise Refused("bad-path", repr(path), "a path with a NUL byte", hint)
-    if path.startswith("~") or path.startswith("$"):
+    if path.startswith(("~", "$")):
         raise Refused("not-expanded", path, "a name that was not expanded", hint)
     if not path.startswith("/"):
         raise Refused("relative", path, "a relative path", hint)

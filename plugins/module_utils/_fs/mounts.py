@@ -56,7 +56,7 @@ def _unescape(text: str) -> str:
 
 
 def parse_mountinfo(text: str) -> List[Mount]:
-    """Parses the text of ``/proc/self/mountinfo`` (proc_pid_mountinfo(5)); lines it does not understand are left out."""
+    """Parses ``/proc/self/mountinfo`` (proc_pid_mountinfo(5)); lines it does not understand are left out."""
     found = []
     for line in text.splitlines():
         fields = line.split(" ")
@@ -92,7 +92,7 @@ def below(path: str, table: Optional[List[Mount]] = None) -> List[str]:
     return sorted(mount.point for mount in (mounts() if table is None else table) if mount.point.startswith(prefix))
 
 
-def space(fd_or_path: "int | str") -> Optional[Space]:
+def space(fd_or_path: int | str) -> Optional[Space]:
     """Free space where *fd_or_path* lies, in bytes and inodes; None where the file system does not answer."""
     try:
         st = os.statvfs(fd_or_path)

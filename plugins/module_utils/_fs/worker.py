@@ -115,7 +115,7 @@ def _child(uid: int, gid: int, work: Callable[[Ask], Any], up: int, down: int) -
         drop_rights(uid, gid)
         _write(up, _RESULT, _dump(work(ask)))
         return 0
-    except BaseException as exc:  # noqa: B902 - told to the parent, whatever it was
+    except BaseException as exc:
         _write(up, _FAIL, _dump((type(exc).__name__, str(exc), traceback.format_exc())))
         return 1
 

@@ -17,7 +17,7 @@ from .._fs import dirs
 
 
 def entry(version: str, tree: str) -> str:
-    """The build cache's file, below its root, of the index that Go *version* (``go1.27.3``) made of *tree* (absolute)."""
+    """The file, below a build cache's root, of the index that Go *version* (``go1.27.3``) made of *tree*."""
     total = hashlib.sha256(version.encode())
     total.update(("module index %s go index v2 %s\n" % (version, tree)).encode("utf-8", "surrogateescape"))
     name = total.hexdigest()

@@ -131,8 +131,8 @@ def find(request: Request) -> Host:
         by_uid = {account.uid: account for account in people}
         for service in running:
             if service.uid in by_uid and service.environ:
-                tool = tools[0] if tools else None
-                settings.take(by_uid[service.uid], dict(service.environ), tool, "service %s" % service.name)
+                first = tools[0] if tools else None
+                settings.take(by_uid[service.uid], dict(service.environ), first, "service %s" % service.name)
     homes = identity.known_homes(gathered_homes)
     for path in request.paths:
         _refuse_name(path)

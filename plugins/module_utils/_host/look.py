@@ -13,9 +13,7 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 from .._core import plan as planner
 from .._core.survey import SECOND, Survey
 from .._fs import dirs, mounts
-from .._kinds import go_build
-from .._kinds.go_build import survey as build_survey
-from .._kinds.go_mod import survey as mod_survey
+from .._kinds import KINDS
 from . import find
 
 _AGES = (("1h", 3600), ("1d", 86400), ("7d", 7 * 86400), ("14d", 14 * 86400), ("30d", 30 * 86400), ("90d", 90 * 86400))
@@ -33,15 +31,8 @@ def now_ns() -> int:
 
 def survey(cache: find.Cache) -> Survey:
     """What is in one cache."""
-    seen = (build_survey if cache.kind == go_build.KIND else mod_survey).survey(cache.root)
+    seen = KINDS[cache.kind].survey(cache.root)
     return seen._replace(last_build=now_ns()) if os.environ.get(CLOCK) else seen
-
-
-def link(seen: Survey) -> Survey:
-    """The survey with what a plan needs besides: which entries must not go before which."""
-    if seen.cache.kind == go_build.KIND:
-        build_survey.link(seen)
-    return seen
 
 
 def disks(caches: Sequence[find.Cache]) -> Dict[int, planner.Disk]:
@@ -204,18 +195,3 @@ def unreached(caches: Sequence[find.Cache], surveys: Mapping[str, Optional[Surve
         row["bytes"] = seen.totals["allocated"] if seen is not None else 0
         found.append(row)
     return found
-
-
-__all__ = [
-    "CLOCK",
-    "ages",
-    "data",
-    "disks",
-    "filesystems",
-    "go_mod",
-    "link",
-    "now_ns",
-    "survey",
-    "unreached",
-    "work_folders",
-]

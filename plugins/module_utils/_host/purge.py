@@ -13,17 +13,14 @@ import os
 import time
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from .. import _kinds
 from .._core import evict as core
 from .._core import plan as planner
 from .._core import policy as policies
 from .._core.survey import Survey
 from .._fs import mounts, worker
 from .._go import modindex, running
-from .._kinds import go_build, go_mod
-from .._kinds.go_build import evict as build_evict
-from .._kinds.go_mod import evict as mod_evict
-from . import find, look
+from .._kinds import KINDS, go_build
+from . import find, look, schema
 
 CAP = 100
 _THREADS = 8
@@ -47,7 +44,7 @@ class Failed(RuntimeError):
 
 def check_policy(document: Mapping[str, Any]) -> policies.Policy:
     """The checked policy; raises policies.BadPolicy."""
-    return policies.parse(document, _kinds.KINDS)
+    return policies.parse(document, KINDS)
 
 
 def run(request: find.Request, document: Mapping[str, Any], options: Options) -> Dict[str, Any]:
@@ -75,7 +72,9 @@ class _Purge:
         mine = [c for c in self.host.caches if os.geteuid() in (0, c.root.uid)]
         disks = look.disks(mine)
         acting = planner.acts_on(self.policy, disks)
-        surveys = {c.root.path: look.link(look.survey(c)) for c in mine if c.root.device in acting}
+        surveys = {c.root.path: look.survey(c) for c in mine if c.root.device in acting}
+        for seen in surveys.values():
+            KINDS[seen.cache.kind].link(seen)
         others = {c.root.path: look.survey(c) for c in self.host.caches if c not in mine}
         plan = planner.make(list(surveys.values()), self._policy(mine), self._context(mine, disks))
         if not self.options.check:
@@ -141,7 +140,7 @@ class _Purge:
         names = tuple(dict.fromkeys((root.path, os.path.normpath(root.given))))
         versions = tuple(dict.fromkeys(self.host.versions + _downloaded(steps.survey)))
 
-        def drop_index(tree: str) -> None:
+        def forget(tree: str) -> None:
             modindex.drop(builds, versions, ["%s/%s" % (name, tree) for name in names])
 
         def work(ask: worker.Ask) -> Dict[str, Any]:
@@ -155,10 +154,9 @@ class _Purge:
                 self.policy.floor < policies.FLOOR_LEAST and steps.idle,
                 self.options.threads,
                 self.options.step,
+                forget,
             )
-            if cache.kind == go_mod.KIND:
-                return mod_evict.apply(root, steps, job, drop_index).data()
-            return build_evict.apply(root, steps, job).data()
+            return KINDS[cache.kind].apply(root, steps, job).data()
 
         try:
             data = worker.as_owner(root.uid, root.gid, work, {"scan": lambda _none: list(self._scan(cache))})
@@ -184,75 +182,72 @@ class _Purge:
         plan: planner.Plan,
         others: List[Dict[str, Any]],
     ) -> Dict[str, Any]:
-        check = self.options.check
-        after = look.disks(mine)
-        caches, skipped, protected, pending, evicted = [], [], [], [], []
-        plans = {p.survey.cache.path: p for p in plan.caches}
-        done = freed = 0
+        plans = {steps.survey.cache.path: steps for steps in plan.caches}
+        result = schema.empty()
         for cache in mine:
-            row = find.describe(cache)
-            steps = plans.get(cache.root.path)
-            out = self.outcomes.get(cache.root.path)
-            if steps is None:
-                row.update(surveyed=False, planned_entries=0, predicted_bytes=0, evicted_entries=0, freed_bytes=0)
-                caches.append(row)
-                continue
-            totals = steps.survey.totals
-            count = out.evicted if out is not None else 0
-            row.update(
-                surveyed=True,
-                entries=totals["entries"],
-                allocated=totals["allocated"],
-                evidence=steps.survey.evidence,
-                planned_entries=len(steps.rows),
-                predicted_bytes=steps.bytes,
-                evicted_entries=len(steps.rows) if check else count,
-                freed_bytes=0 if check or out is None else out.freed,
-            )
-            done += count
-            freed += row["freed_bytes"]
-            missed = set(item["path"] for item in out.samples) if out is not None else set()
-            for at in range(min(len(steps.rows), CAP - len(evicted))):
-                item = planner.entry(steps, at)
-                if item["path"] not in missed and (check or out is not None):
-                    evicted.append(dict(item, cache=cache.root.path))
-            for table, name in ((steps.protected, "protected"), (steps.pending, "pending")):
-                rows = [
-                    {"cache": cache.root.path, "reason": r, "entries": c[0], "bytes": c[1]}
-                    for r, c in sorted(table.items())
-                ]
-                (protected if name == "protected" else pending).extend(rows)
-            if out is not None:
-                row["skipped"] = {reason: {"entries": c[0], "bytes": c[1]} for reason, c in sorted(out.skipped.items())}
-                skipped.extend(dict(item, cache=cache.root.path) for item in out.samples)
-                self.notes.extend(out.notes)
-            caches.append(row)
-        skips = sum(c[0] for o in self.outcomes.values() for c in o.skipped.values())
-        return {
-            "changed": plan.entries > 0 if check else done > 0,
-            "caches": caches,
-            "plan_digest": plan.digest,
-            "planned_entries": plan.entries,
-            "predicted_bytes": plan.bytes,
-            "evicted_entries": plan.entries if check else done,
-            "freed_bytes": freed,
-            "free_bytes_before": sum(d.free for d in before.values()),
-            "free_bytes_after": sum(d.free for d in after.values()),
-            "evicted": evicted,
-            "skipped": skipped[:CAP],
-            "skipped_entries": skips,
-            "protected": protected,
-            "pending": pending,
-            "unreached": others,
-            "refused": self.host.refused,
-            "truncated": plan.entries > len(evicted) + len(skipped) or skips > CAP,
-            "acts": plan.acts,
-            "notes": list(dict.fromkeys(list(plan.notes) + self.notes)),
-            "findings": self.host.findings,
-            "systems": self.host.systems,
-            "looked_at": self.host.looked_at,
-            "private_known": self._private() is not None,
-        }
+            self._add(result, cache, plans.get(cache.root.path), self.outcomes.get(cache.root.path))
+        told = len(result["evicted"]) + len(result["skipped"])
+        result.update(
+            changed=result["evicted_entries"] > 0,
+            plan_digest=plan.digest,
+            planned_entries=plan.entries,
+            predicted_bytes=plan.bytes,
+            free_bytes_before=sum(disk.free for disk in before.values()),
+            free_bytes_after=sum(disk.free for disk in look.disks(mine).values()),
+            unreached=others,
+            refused=self.host.refused,
+            truncated=plan.entries > told,
+            acts=plan.acts,
+            notes=list(dict.fromkeys(list(plan.notes) + self.notes)),
+            findings=self.host.findings,
+            systems=self.host.systems,
+            looked_at=self.host.looked_at,
+            private_known=self._private() is not None,
+        )
+        return result
+
+    def _add(
+        self,
+        result: Dict[str, Any],
+        cache: find.Cache,
+        steps: Optional[planner.CachePlan],
+        out: Optional[core.Outcome],
+    ) -> None:
+        """Adds one cache to a result: its own row, and its part of the lists and sums."""
+        row = find.describe(cache)
+        row.update(surveyed=steps is not None, planned_entries=0, predicted_bytes=0, evicted_entries=0, freed_bytes=0)
+        result["caches"].append(row)
+        if steps is None:
+            return
+        check = self.options.check
+        row.update(
+            entries=steps.survey.totals["entries"],
+            allocated=steps.survey.totals["allocated"],
+            evidence=steps.survey.evidence,
+            planned_entries=len(steps.rows),
+            predicted_bytes=steps.bytes,
+            evicted_entries=len(steps.rows) if check else out.evicted if out is not None else 0,
+            freed_bytes=out.freed if out is not None else 0,
+        )
+        result["evicted_entries"] += row["evicted_entries"]
+        result["freed_bytes"] += row["freed_bytes"]
+        for key, table in (("protected", steps.protected), ("pending", steps.pending)):
+            for reason, cell in sorted(table.items()):
+                item = {"cache": cache.root.path, "reason": reason, "entries": cell[0], "bytes": cell[1]}
+                result[key].append(item)
+        missed = set()
+        if out is not None:
+            missed = {item["path"] for item in out.samples}
+            row["skipped"] = {name: {"entries": c[0], "bytes": c[1]} for name, c in sorted(out.skipped.items())}
+            result["skipped_entries"] += sum(cell[0] for cell in out.skipped.values())
+            result["skipped"] += [dict(item, cache=cache.root.path) for item in out.samples]
+            del result["skipped"][CAP:]
+            self.notes.extend(out.notes)
+        if check or out is not None:
+            for at in range(min(len(steps.rows), CAP - len(result["evicted"]))):
+                entry = planner.entry(steps, at)
+                if entry["path"] not in missed:
+                    result["evicted"].append(dict(entry, cache=cache.root.path))
 
 
 def _downloaded(seen: Survey) -> Tuple[str, ...]:

@@ -7,20 +7,49 @@ from __future__ import annotations
 
 from typing import Callable, Dict, NamedTuple, Optional
 
+from .._core.evict import Job, Outcome
+from .._core.plan import CachePlan
+from .._core.survey import Survey
+from .._fs.identity import Root
 from . import go_build, go_mod
+from .go_build import evict as build_evict
+from .go_build import survey as build_survey
+from .go_mod import evict as mod_evict
+from .go_mod import survey as mod_survey
 
 
 class Kind(NamedTuple):
-    """A kind of cache: its name, a title for people, and its fingerprint (None, or what is missing)."""
+    """A kind of cache.
+
+    ``looks_like`` is its fingerprint (None, or what is missing); ``survey`` looks at a cache, ``link`` adds what only
+    a plan needs (which entries must not go before which), ``apply`` carries a plan out with this process's rights.
+    """
 
     name: str
     title: str
     looks_like: Callable[[int], Optional[str]]
+    survey: Callable[[Root], Survey]
+    link: Callable[[Survey], None]
+    apply: Callable[[Root, CachePlan, Job], Outcome]
+
+
+def _nothing(_seen: Survey) -> None:
+    pass
 
 
 KINDS: Dict[str, Kind] = {
-    go_build.KIND: Kind(go_build.KIND, go_build.TITLE, go_build.looks_like),
-    go_mod.KIND: Kind(go_mod.KIND, go_mod.TITLE, go_mod.looks_like),
+    kind.name: kind
+    for kind in (
+        Kind(
+            go_build.KIND,
+            go_build.TITLE,
+            go_build.looks_like,
+            build_survey.survey,
+            build_survey.link,
+            build_evict.apply,
+        ),
+        Kind(go_mod.KIND, go_mod.TITLE, go_mod.looks_like, mod_survey.survey, _nothing, mod_evict.apply),
+    )
 }
 
 

@@ -63,7 +63,7 @@ class _Eviction:
                 if fd >= 0:
                     os.close(fd)
 
-    def _phase(self, rows: List[int], work: "object") -> bool:
+    def _phase(self, rows: List[int], work: object) -> bool:
         begun = core.in_threads(work, rows, self.job.threads, self.job.late)  # type: ignore[arg-type]
         self._cut(rows[begun:])
         return begun == len(rows)

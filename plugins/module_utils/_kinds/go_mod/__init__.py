@@ -37,25 +37,29 @@ def looks_like(fd: int) -> Optional[str]:
     ``cache/download`` and, beside it or in it, something only Go makes: the file ``cache/lock``, or a folder tree
     that leads to a version folder ``@v``.
     """
-    missing = "no folder cache/download is there"
+    download = _open_both(fd)
+    if download is None:
+        return "no folder cache/download is there"
+    try:
+        st = dirs.lstat_or_none("../lock", download)
+        if st is not None and stat.S_ISREG(st.st_mode):
+            return None
+        if _leads_to_versions(download, 0, [500]):
+            return None
+        return "cache/download holds no module (no @v folder), and there is no cache/lock"
+    finally:
+        os.close(download)
+
+
+def _open_both(fd: int) -> Optional[int]:
     try:
         cache = dirs.open_dir("cache", fd)
     except OSError:
-        return missing
+        return None
     try:
-        try:
-            download = dirs.open_dir("download", cache)
-        except OSError:
-            return missing
-        try:
-            st = dirs.lstat_or_none("lock", cache)
-            if st is not None and stat.S_ISREG(st.st_mode):
-                return None
-            if _leads_to_versions(download, 0, [500]):
-                return None
-            return "cache/download holds no module (no @v folder), and there is no cache/lock"
-        finally:
-            os.close(download)
+        return dirs.open_dir("download", cache)
+    except OSError:
+        return None
     finally:
         os.close(cache)
 

@@ -15,7 +15,7 @@ import os
 import random
 import stat
 import time
-from typing import Callable, List, NamedTuple, Optional, Tuple
+from typing import List, NamedTuple, Optional, Tuple
 
 from ..._core import evict as core
 from ..._core.evict import Job, Outcome
@@ -29,9 +29,6 @@ from . import BARE, LEFTOVER, TREE, ZIP
 _BATCH = 16
 _SETTLE = 1.0
 _HITS = 3
-
-# What drops the stale module index of a tree from the build caches: called with the tree's path below the root.
-DropIndex = Callable[[str], None]
 
 
 class _Place(NamedTuple):
@@ -64,17 +61,16 @@ class _Held:
         self.lock = self.parent = self.folder = -1
 
 
-def apply(root: Root, plan: CachePlan, job: Job, drop_index: DropIndex) -> Outcome:
+def apply(root: Root, plan: CachePlan, job: Job) -> Outcome:
     """Carries out *plan* with the rights of this process; see the module's text for the order."""
-    return _Eviction(root, plan, job, drop_index).run()
+    return _Eviction(root, plan, job).run()
 
 
 class _Eviction:
-    def __init__(self, root: Root, plan: CachePlan, job: Job, drop_index: DropIndex) -> None:
+    def __init__(self, root: Root, plan: CachePlan, job: Job) -> None:
         self.root = root
         self.plan = plan
         self.job = job
-        self.drop_index = drop_index
         self.entries = plan.survey.entries
         self.out = Outcome()
         self.hits = 0
@@ -402,7 +398,7 @@ class _Eviction:
             held.trash = "%s.tmp-%d" % (name, random.randrange(10**9))
             os.rename(name, held.trash, src_dir_fd=held.parent, dst_dir_fd=held.parent)
             self.job.step("renamed")
-            self.drop_index(held.place.tree)
+            self.job.forget(held.place.tree)
             self._unmark(held)
             self.job.step("unmarked")
             os.close(held.lock)

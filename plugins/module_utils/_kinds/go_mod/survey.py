@@ -23,6 +23,21 @@ _DEEPEST_MODULE = 64
 _DEEPEST_TREE = 512
 _TMP_TREE = re.compile(r"^(.+@[^@]+)\.tmp-\d+$")
 _USERINFO = re.compile(rb"url\s*=\s*[a-z+]+://[^/\s@]+@", re.IGNORECASE)
+_TOTALS = (
+    "entries",
+    "bytes",
+    "allocated",
+    "inodes",
+    "modules",
+    "versions",
+    "trees",
+    "zips",
+    "trees_allocated",
+    "downloads_allocated",
+    "vcs_allocated",
+    "sumdb_allocated",
+    "unknown_trees",
+)
 _PARTS = ("info", "mod", "zip", "ziphash", "lock", "partial")
 
 
@@ -67,9 +82,7 @@ def _bytes(path: str) -> bytes:
 class _Look:
     def __init__(self, root: Root) -> None:
         self.root = root
-        names = ("bytes", "allocated", "inodes", "modules", "versions", "trees", "zips", "trees_allocated")
-        names += ("downloads_allocated", "vcs_allocated", "sumdb_allocated", "unknown_trees")
-        self.totals: Dict[str, int] = dict.fromkeys(names, 0)
+        self.totals: Dict[str, int] = dict.fromkeys(_TOTALS, 0)
         self.versions: Dict[str, _Version] = {}
         self.leftovers: List[Tuple[str, os.stat_result, int, int, int]] = []
         self.damage: List[Dict[str, str]] = []
