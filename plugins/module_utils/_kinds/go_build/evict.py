@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
+import time
 from typing import Dict, List
 
 from ..._core import evict as core
@@ -15,7 +16,7 @@ from ..._core.evict import Job, Outcome
 from ..._core.plan import CachePlan
 from ..._fs import dirs
 from ..._fs.identity import Root
-from . import EXECUTABLE
+from . import EXECUTABLE, OUTPUT
 
 
 def apply(root: Root, plan: CachePlan, job: Job) -> Outcome:
@@ -38,6 +39,8 @@ class _Eviction:
         self._fds: Dict[str, int] = {}
         self._lock = threading.Lock()
         self.stayed = 0
+        # File systems stamp with the time of the last tick (CONFIG_HZ), some milliseconds behind the clock.
+        self.begun = time.time_ns() - 20_000_000
 
     def run(self) -> Outcome:
         phases: List[List[int]] = [[], [], []]
@@ -145,7 +148,9 @@ class _Eviction:
             out.skip(core.CHANGED, path, amount)
             self.stayed += 1
             return
-        if st.st_mtime_ns != entries.mtime[row]:
+        # A build that makes an output anew reads the old file to compare, and keeps it without touching its mtime
+        # (cache.go, copyFile): only the access time tells.
+        if st.st_mtime_ns != entries.mtime[row] or (entries.tier[row] == OUTPUT and st.st_atime_ns >= self.begun):
             out.skip(core.USED, path, amount)
             self.stayed += 1
             return
