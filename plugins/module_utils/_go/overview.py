@@ -50,9 +50,9 @@ class Request:
 
 
 def overview(request: Request) -> dict[str, Any]:
-    """toolchains, accounts, services, problems and unreachable, JSON-able and without credentials.
+    """toolchains, accounts, services, problems and not_reached, JSON-able and without credentials.
 
-    Creates and changes nothing. Never raises for what it finds; what the rights do not reach is in unreachable.
+    Creates and changes nothing. Never raises for what it finds; what the rights do not reach is in not_reached.
     """
     return _Overview(request).run()
 
@@ -61,7 +61,7 @@ class _Overview:
     def __init__(self, request: Request) -> None:
         self.request = request
         self.problems: list[Problem] = []
-        self.unreachable: list[dict[str, str]] = []
+        self.not_reached: list[dict[str, str]] = []
         self.mounts = mounts.mounts()
         self.deadline = time.monotonic() + ASK_SECONDS
         self.login, _sources = services.login_environment()
@@ -89,13 +89,14 @@ class _Overview:
             "accounts": [self.account_row(account) for account in chosen],
             "services": [self.service_row(service) for service in found_services],
             "problems": [problem_row(problem) for problem in self.problems],
-            "unreachable": self.unreachable,
+            # Not "unreachable": Ansible takes that for the state of the host.
+            "not_reached": self.not_reached,
         }
 
     def cannot(self, path: str, reason: str) -> None:
         row = {"path": printable(path), "reason": printable(mask(reason))}
-        if row not in self.unreachable:
-            self.unreachable.append(row)
+        if row not in self.not_reached:
+            self.not_reached.append(row)
 
     # Accounts
 
@@ -122,7 +123,7 @@ class _Overview:
         # As a plain user: homes of others that might hold Go settings and caches.
         for account in account_room.local():
             person = account.uid == 0 or 1000 <= account.uid < 60000
-            if account.uid == os.geteuid() or not person or len(self.unreachable) >= 20:
+            if account.uid == os.geteuid() or not person or len(self.not_reached) >= 20:
                 continue
             if account.home != "/" and os.path.isdir(account.home):
                 self.cannot(account.home, "only root can look at the account " + account.name)
