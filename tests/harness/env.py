@@ -222,7 +222,7 @@ def pythons() -> dict[tuple[int, int], Path]:
     folders += [Path("/usr/bin"), Path("/usr/local/bin"), *map(Path, sorted(glob.glob("/opt/python*/bin")))]
     found: dict[tuple[int, int], Path] = {}
     own = (sys.version_info.major, sys.version_info.minor)
-    if own in TARGET_PYTHONS:
+    if own in TARGET_PYTHONS and _answers(Path(sys.executable), own):
         found[own] = Path(sys.executable)
     for version in TARGET_PYTHONS:
         for folder in dict.fromkeys(folders):

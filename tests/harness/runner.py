@@ -304,7 +304,7 @@ def report(outcomes: Mapping[str, Outcome], strict: bool, seconds: float) -> int
     else:
         print("\nNothing was left out.")
     if strict and left_out:
-        print("CI=true: what is left out counts as failed.")
+        print("Strict, as with CI=true: what is left out counts as failed.")
         total.failed += len(left_out)
     logs = (env.BUILD / "logs").relative_to(env.ROOT)
     print(f"{len(outcomes)} parts in {seconds:.0f} s; their whole output is in {logs}/")
