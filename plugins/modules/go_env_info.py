@@ -477,7 +477,7 @@ def check_arguments(params: dict[str, t.Any]) -> str:
     return ""
 
 
-def main() -> t.NoReturn:
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "accounts": {"type": "list", "elements": "str", "default": []},

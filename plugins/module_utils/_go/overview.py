@@ -354,8 +354,8 @@ class _Overview:
 def _first(chains: Sequence[Toolchain], account: Account) -> Toolchain | None:
     """The toolchain that the account's go commands are taken to be: the first on PATH that it may trust."""
     usable = [chain for chain in chains if chain.uid in (0, account.uid)]
-    on_path = [chain for chain in usable if chain.origin == "path"]
-    own = [chain for chain in usable if chain.origin in ("pip", "system", "distribution", "explicit")]
+    on_path = [chain for chain in usable if chain.origin in ("path", "pip")]
+    own = [chain for chain in usable if chain.origin in ("system", "distribution", "explicit")]
     rest = sorted(usable, key=lambda chain: toolchain.version_key(chain.version), reverse=True)
     for candidates in (on_path, own, rest, list(chains)):
         if candidates:
