@@ -327,9 +327,9 @@ class _Overview:
             text = f"the running process does not have what the unit files now say for {names}"
             hint = "Restart the service when it is idle"
             problems.append(Problem("restart-needed", lint.WARNING, "", service.name, text, hint))
-        mine = service.uid is not None and os.geteuid() in (0, service.uid)
-        if mine and service.state in ("running", "configured"):
-            account = self.service_account(service)
+        mine = os.geteuid() in (0, service.uid)
+        if service.uid is not None and mine and service.state in ("running", "configured"):
+            account = self.service_account(service.uid)
             chain = _first(self.chains, account)
             # A service has no HOME unless something sets it.
             environ = dict({"HOME": ""}, **service.environ)
@@ -345,10 +345,8 @@ class _Overview:
         row["problems"] = [problem_row(problem) for problem in problems] + row["problems"]
         return row
 
-    def service_account(self, service: services.Service) -> Account:
-        assert service.uid is not None
-        found = account_room.lookup(service.uid)
-        return found or Account(str(service.uid), service.uid, service.uid, "", "")
+    def service_account(self, uid: int) -> Account:
+        return account_room.lookup(uid) or Account(str(uid), uid, uid, "", "")
 
 
 def _first(chains: Sequence[Toolchain], account: Account) -> Toolchain | None:
