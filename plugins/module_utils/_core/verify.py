@@ -28,7 +28,8 @@ class Damage(NamedTuple):
     ``cls`` is its class, ``path`` where it lies below the cache's root, ``module`` its ``path@version`` (or ``""``),
     ``problem`` a sentence, ``expected`` and ``found`` the two hashes, sizes or versions that differ (``""`` where there
     is none), ``names`` the first files concerned, ``repair`` the paths that a repair would evict, in this order, and
-    ``how`` how Go gets them back.
+    ``how`` how Go gets them back. ``inode`` and ``mtime`` (nanoseconds) are those of what was read, 0 where they do not
+    apply: a repair takes nothing else.
     """
 
     cls: str
@@ -40,6 +41,8 @@ class Damage(NamedTuple):
     names: Sequence[str]
     repair: Sequence[str]
     how: str
+    inode: int = 0
+    mtime: int = 0
 
     def data(self) -> Dict[str, Any]:
         """The item as plain data."""

@@ -15,7 +15,7 @@ import hashlib
 import os
 import stat
 import time
-from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Dict, List, NamedTuple, Optional, Set, Tuple
 
 from ..._core.verify import Damage, Options, OutOfTime, Report, each
 from ..._fs import dirs
@@ -65,8 +65,8 @@ def parse_action(data: bytes, name: str) -> Optional[Tuple[str, int]]:
     return output.hex(), int(size)
 
 
-def verify(root: Root, options: Options) -> Dict[str, Any]:
-    """Checks the build cache at *root*; returns plain data (see ``_core/verify.py``). Raises OSError for the root."""
+def verify(root: Root, options: Options) -> Report:
+    """Checks the build cache at *root*. Raises OSError for the root."""
     return _Verify(root, options).run()
 
 
@@ -77,7 +77,7 @@ class _Verify:
         self.report = Report(CLASSES)
         self.suspects: List[_Suspect] = []
 
-    def run(self) -> Dict[str, Any]:
+    def run(self) -> Report:
         shards: List[str] = []
         for name in sorted(os.listdir(self.root.fd)):
             try:
@@ -97,7 +97,7 @@ class _Verify:
         self._judge()
         if self.report.truncated is None and time.monotonic() >= self.options.deadline:
             self.report.cut("the time limit was reached before everything was checked")
-        return self.report.data()
+        return self.report
 
     # --- first pass -----------------------------------------------------------------------------
 
@@ -338,7 +338,20 @@ class _Verify:
             if len(data) != ACTION_SIZE:
                 expected, got = "%d bytes" % ACTION_SIZE, "%d bytes" % st.st_size
         report.bad(
-            Damage("action", suspect.path, "", problem, expected, got, (), (suspect.path,), _REBUILT), st.st_size
+            Damage(
+                "action",
+                suspect.path,
+                "",
+                problem,
+                expected,
+                got,
+                (),
+                (suspect.path,),
+                _REBUILT,
+                st.st_ino,
+                st.st_mtime_ns,
+            ),
+            st.st_size,
         )
 
     def _output_damage(
@@ -358,7 +371,10 @@ class _Verify:
         repair = ["%s/%s-a" % (one[:2], one) for one in facts + actions] + [suspect.path]
         if facts:
             problem += "; what a check printed (the findings of go vet, a compiler's messages) may be lost with it"
-        return Damage(cls, suspect.path, "", problem, expected, found, [n for n in names if n], repair, _REBUILT)
+        # of an executable the folder goes, the numbers are those of the file in it
+        inode, mtime = (0, 0) if cls == "executable" else (suspect.inode, suspect.mtime)
+        shown = [name for name in names if name]
+        return Damage(cls, suspect.path, "", problem, expected, found, shown, repair, _REBUILT, inode, mtime)
 
     def _naming(self, outputs: Set[str]) -> _Naming:
         """Which actions name one of *outputs*, with which sizes, and on which other actions those hang."""

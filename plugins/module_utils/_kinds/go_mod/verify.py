@@ -17,7 +17,7 @@ import os
 import re
 import stat
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, NoReturn, Optional, Tuple
+from typing import Callable, Dict, List, NamedTuple, NoReturn, Optional, Tuple
 
 from ..._core.verify import Damage, Options, OutOfTime, Report, each
 from ..._fs import dirs
@@ -61,8 +61,8 @@ class _Changing(Exception):
     """What was looked at changed while it was read: a go command is at work there."""
 
 
-def verify(root: Root, options: Options) -> Dict[str, Any]:
-    """Checks the module cache at *root*; returns plain data (see ``_core/verify.py``). Raises OSError for the root."""
+def verify(root: Root, options: Options) -> Report:
+    """Checks the module cache at *root*. Raises OSError for the root."""
     return _Verify(root, options).run()
 
 
@@ -145,7 +145,7 @@ class _Verify:
         self.trees: Dict[_Place, int] = {}
         self.databases: List[str] = []
 
-    def run(self) -> Dict[str, Any]:
+    def run(self) -> Report:
         self._find("cache/download", 0, self._download)
         self._find("", 0, self._module_folder)
         self._vcs()
@@ -154,7 +154,7 @@ class _Verify:
             start = sum(self.options.seed.encode("utf-8", "surrogateescape")) * 37 % len(places)
             places = places[start:] + places[:start]
         each(self._version, places, self.options.threads)
-        return self.report.data()
+        return self.report
 
     # --- what is there ---------------------------------------------------------------------------
 
@@ -345,16 +345,32 @@ class _Verify:
             if len(data) == 47 and b"\0" not in data:
                 problem = "not a hash; Go refuses to work with this version"
             found = "%d bytes: %r" % (before.st_size, data[:12].decode("utf-8", "replace"))
-            damage = Damage("ziphash", path, one.label, problem, "h1: and 44 characters", found, (), (path,), _AGAIN)
-            self.report.bad(damage, len(data))
+            wanted, repair = "h1: and 44 characters", [path]
+            self._tell("ziphash", one, before, problem, wanted, found, repair)
         elif one.sums[0] and one.sums[0] != one.ziphash:
             problem = "the checksum database knows another hash of this module"
             repair = [one.place.tree] if one.has_tree else []
             repair += [one.place.base + ".zip"] if "zip" in one.parts else []
-            damage = Damage("ziphash", path, one.label, problem, one.sums[0], one.ziphash, (), [*repair, path], _AGAIN)
-            self.report.bad(damage, len(data))
+            self._tell("ziphash", one, before, problem, one.sums[0], one.ziphash, [*repair, path])
         else:
             self.report.ok("ziphash", len(data))
+
+    def _tell(
+        self,
+        cls: str,
+        one: _Version,
+        st: os.stat_result,
+        problem: str,
+        expected: str,
+        found: str,
+        repair: List[str],
+    ) -> None:
+        """Counts a damaged file of a version in cache/download."""
+        path = "%s.%s" % (one.place.base, cls)
+        self.report.bad(
+            Damage(cls, path, one.label, problem, expected, found, (), repair, _AGAIN, st.st_ino, st.st_mtime_ns),
+            st.st_size,
+        )
 
     # zip
 
@@ -396,8 +412,7 @@ class _Verify:
         else:
             text = "its content has another hash"
         repair = [path] if one.has_tree else [path, one.place.base + ".ziphash"]
-        damage = Damage("zip", path, one.label, text, expected, found, (), repair, _AGAIN)
-        report.bad(damage, before.st_size)
+        self._tell("zip", one, before, text, expected, found, repair)
 
     # tree
 
@@ -543,7 +558,7 @@ class _Verify:
             self.report.ok("info", len(data))
             return
         path = one.place.base + ".info"
-        self.report.bad(Damage("info", path, one.label, wrong[0], wrong[1], wrong[2], (), (path,), _AGAIN), len(data))
+        self._tell("info", one, before, wrong[0], wrong[1], wrong[2], [path])
 
     def _check_mod(self, one: _Version, at_v: int) -> None:
         name = one.place.name + ".mod"
@@ -561,9 +576,7 @@ class _Verify:
             self.report.ok("mod", len(data))
             return
         path = one.place.base + ".mod"
-        self.report.bad(
-            Damage("mod", path, one.label, wrong, expected, dirhash.h1_gomod(data), (), (path,), _AGAIN), len(data)
-        )
+        self._tell("mod", one, before, wrong, expected, dirhash.h1_gomod(data), [path])
 
     def _known_mod(self, one: _Version, at_v: int) -> Tuple[str, str]:
         """The h1 that the version's go.mod must have and who says so; two empty texts where nobody does."""

@@ -40,7 +40,7 @@ def cache(filled: gocaches.Caches, tmp_path: pathlib.Path) -> pathlib.Path:
 def check(path: pathlib.Path, **more: Any) -> Dict[str, Any]:
     root = identity.open_root(str(path), go_build.looks_like, go_build.KIND, homes=frozenset())
     try:
-        return verify.verify(root, Options(more.pop("deadline", time.monotonic() + 60), **more))
+        return verify.verify(root, Options(more.pop("deadline", time.monotonic() + 60), **more)).data()
     finally:
         os.close(root.fd)
 

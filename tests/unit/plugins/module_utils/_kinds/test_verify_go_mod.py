@@ -51,7 +51,7 @@ def cache(filled: gocaches.Caches, tmp_path: pathlib.Path) -> pathlib.Path:
 def check(path: pathlib.Path, **more: Any) -> Dict[str, Any]:
     root = identity.open_root(str(path), go_mod.looks_like, go_mod.KIND, homes=frozenset())
     try:
-        return verify.verify(root, Options(more.pop("deadline", time.monotonic() + 60), **more))
+        return verify.verify(root, Options(more.pop("deadline", time.monotonic() + 60), **more)).data()
     finally:
         os.close(root.fd)
 
@@ -272,7 +272,7 @@ def test_what_the_checksum_database_said_counts_more_than_the_cache(cache: pathl
     data = goproxy.zip_bytes(other)
     gocaches.write(cache / AT_V / "v1.0.0.zip", data)
     gocaches.write(cache / AT_V / "v1.0.0.ziphash", dirhash.h1_zip(io.BytesIO(data), other.label).encode())
-    item = [one for one in check(cache)["damaged"] if one["class"] == "ziphash"][0]
+    item = next(one for one in check(cache)["damaged"] if one["class"] == "ziphash")
     assert "checksum database" in item["problem"]
     assert item["expected"] == ziphash
     assert item["repair"] == [AZURE + "@v1.0.0", AT_V + "v1.0.0.zip", AT_V + "v1.0.0.ziphash"]
