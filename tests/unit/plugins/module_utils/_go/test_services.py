@@ -9,6 +9,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 from hypothesis import given
@@ -148,6 +149,10 @@ def test_the_environment_of_a_running_runner_is_seen(tmp_path: pathlib.Path) -> 
     environ = {"GOCACHE": "/runner/cache", "HOME": "/runner", "MY_TOKEN": "s3cret", "GOPROXY": "https://a:b@c"}
     process = subprocess.Popen([str(program), "60"], env=environ, cwd=str(tmp_path))
     try:
+        # The kernel shows a new program's name a moment before its environment.
+        deadline = time.monotonic() + 10
+        while not pathlib.Path(f"/proc/{process.pid}/environ").read_bytes() and time.monotonic() < deadline:
+            time.sleep(0.01)
         found = [row for row in services.running_runners()[0] if row.pid == process.pid]
     finally:
         process.kill()
