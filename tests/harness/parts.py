@@ -103,7 +103,8 @@ def _unit_on_target(c: Context, version: tuple[int, int]) -> Outcome:
 
 
 def _unit(c: Context, venv: Path, paths: list[str]) -> Outcome:
-    return c.pytest(venv / "bin" / "python", paths, c.environ(venv) | _go(c))
+    # Test files of the same name in different folders are different modules, without __init__.py files.
+    return c.pytest(venv / "bin" / "python", paths, c.environ(venv) | _go(c), ["--import-mode=importlib"])
 
 
 def _go(c: Context) -> dict[str, str]:
