@@ -10,6 +10,8 @@ import time
 import zlib
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, TypeVar
 
+from .survey import Survey
+
 #: Damaged items that are returned by name; the rest is counted.
 CAP = 100
 #: Names of files that one damaged item tells.
@@ -57,6 +59,29 @@ class Damage(NamedTuple):
             "repair": list(self.repair),
             "how": self.how,
         }
+
+
+class FixFile(NamedTuple):
+    """A file that a repair takes away; unless ``inode`` is 0 only if it is still the one that was read."""
+
+    path: str
+    inode: int
+    mtime: int
+
+
+class Fix(NamedTuple):
+    """What repairs a cache: rows of its survey, files that are no entries, and what must stay (entries, bytes)."""
+
+    survey: Survey
+    rows: List[int]
+    files: List[FixFile]
+    protected: Dict[str, List[int]]
+
+    def keep(self, reason: str, amount: int) -> None:
+        """Counts a damaged entry of *amount* bytes that stays."""
+        cell = self.protected.setdefault(reason, [0, 0])
+        cell[0] += 1
+        cell[1] += amount
 
 
 class Options(NamedTuple):

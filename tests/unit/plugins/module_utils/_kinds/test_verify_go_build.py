@@ -27,7 +27,7 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory, go_binary: str) -> gocaches.Caches:
-    return gocaches.make_caches(tmp_path_factory.mktemp("home"), go_binary, modules=())
+    return gocaches.shared(tmp_path_factory.mktemp("home"), go_binary)
 
 
 @pytest.fixture

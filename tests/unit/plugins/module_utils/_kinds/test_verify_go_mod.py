@@ -34,17 +34,11 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory, go_binary: str) -> gocaches.Caches:
-    home = tmp_path_factory.mktemp("home")
-    proxy = goproxy.make_proxy(home / "proxy", big=20)
-    caches = gocaches.Caches(home, home / ".cache/go-build", home / "go/pkg/mod", proxy, go_binary)
-    done = caches.run("mod", "download", *[module.label for module in proxy.modules])
-    assert done.returncode == 0, done.stderr
-    return caches
+    return gocaches.shared(tmp_path_factory.mktemp("home"), go_binary)
 
 
 @pytest.fixture
 def cache(filled: gocaches.Caches, tmp_path: pathlib.Path) -> pathlib.Path:
-    filled.build.mkdir(parents=True, exist_ok=True)
     return gocaches.copy_of(filled, tmp_path).mod
 
 
