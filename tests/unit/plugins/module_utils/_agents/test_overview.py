@@ -99,6 +99,14 @@ def test_no_text_breaks_the_readers_of_scripts_units_and_env_files(text: str) ->
     assert all(name for name in _base.parse_env_lines(text))
 
 
+def test_an_empty_assignment_in_a_drop_in_drops_what_came_before() -> None:
+    texts = [
+        "[Service]\nEnvironment=A=1\nEnvironment=B=2\n",
+        "[Service]\nEnvironment=\nEnvironment=C=\\\n3\n[X]\nUser=x\n",
+    ]
+    assert _base.parse_unit(texts) == {"Environment": ["C= 3"]}
+
+
 def test_a_prefix_cannot_be_left_by_dots(host: Any) -> None:
     assert _base.Host(host.root).path("/../../etc/passwd") == host.path("/etc/passwd")
 

@@ -129,7 +129,8 @@ def test_ten_thousand_directories_are_searched_and_a_smaller_limit_cuts_and_says
     assert whole.directories == 10002
     part = run(probes, tree.path(), limits=Limits(directories=500))
     assert part.directories <= 500
-    assert [cut.limit for cut in part.truncated] == ["directories"]
+    # names beyond the limit are not even kept in memory: the cut is told where it happened
+    assert [(cut.limit, cut.path) for cut in part.truncated] == [("directories", tree.path())]
     assert part.found == []
 
 
