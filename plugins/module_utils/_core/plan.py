@@ -13,7 +13,7 @@ from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Seq
 
 from . import patterns
 from .policy import Policy, Rule
-from .survey import SECOND, Entries, Survey
+from .survey import SECOND, Survey
 
 VERSION = 1
 _FUTURE_SLACK = 300 * SECOND  # clocks of a container host and its file server may differ by that much
@@ -102,6 +102,10 @@ class _Work:
         self.freed = 0
         self.freed_inodes = 0
         self.margins = survey.margins
+        entries = survey.entries
+        # A guard may itself be guarded, by a row of an earlier phase.
+        self.guarded = [row for row in range(len(entries)) if entries.guard[row] >= 0]
+        self.guarded.sort(key=lambda row: entries.phase[row])
 
     def used(self, row: int) -> int:
         entries = self.survey.entries
@@ -159,13 +163,8 @@ def _protect(work: _Work, policy: Policy, context: Context) -> None:
             state[row] = FUTURE
         elif last + margins[phase[row]] > floor:
             state[row] = FLOOR
-    _guard(entries, state)
-
-
-def _guard(entries: Entries, state: bytearray) -> None:
-    guard = entries.guard
-    for row in range(len(entries)):
-        if guard[row] >= 0 and state[guard[row]] and not state[row]:
+    for row in work.guarded:
+        if state[entries.guard[row]] and not state[row]:
             state[row] = GUARD
 
 
@@ -211,9 +210,8 @@ def _select(work: _Work, reference: int) -> None:
 def _drop_unguarded(work: _Work) -> None:
     """Takes back what was chosen although the entry that must go before it stays."""
     entries = work.survey.entries
-    for row in range(len(entries)):
-        guard = entries.guard[row]
-        if guard >= 0 and work.chosen[row] and not work.chosen[guard]:
+    for row in work.guarded:
+        if work.chosen[row] and not work.chosen[entries.guard[row]]:
             work.chosen[row] = 0
             work.guard[row] = GUARD
             work.freed -= entries.freed[row]
