@@ -104,11 +104,11 @@ def verdict(result: t.Mapping[str, t.Any], check: bool) -> str:
         return "NOT RUN"
     if not result["caches"]:
         return "not reached" if result.get("unreached") else "no cache"
-    if not result.get("acts", True):
+    if not any(cache.get("surveyed") for cache in _table.items(result, "caches")):
         return "room enough"
     if _table.total(_table.items(result, "pending"), "entries"):
         return "run again"
-    if result.get("skipped_entries"):
+    if result.get("left_out_entries"):
         return "partly"
     if result.get("changed"):
         return "would purge" if check else "purged"
@@ -139,12 +139,12 @@ def _freed(result: t.Mapping[str, t.Any], check: bool) -> int:
 
 
 def _kept(result: t.Mapping[str, t.Any], word: str) -> str:
-    parts = ["disk is not full"] if word == "room enough" else []
+    parts = ["more space is free than the policy asks for"] if word == "room enough" else []
     kept: dict[str, list[int]] = {}
     for item in _table.items(result, "protected"):
         _add(kept, str(item.get("reason")), item)
     for cache in _table.items(result, "caches"):
-        for reason, item in _table.mapping(cache.get("skipped")).items():
+        for reason, item in _table.mapping(cache.get("left_out")).items():
             _add(kept, str(reason), _table.mapping(item))
     _add(kept, "not reached", *_table.items(result, "unreached"))
     parts.extend("%s %d (%s)" % (reason, count[0], human(count[1])) for reason, count in kept.items() if count[0])

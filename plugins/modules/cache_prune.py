@@ -106,7 +106,7 @@ msg:
 caches:
   description:
     - One item for each cache, with C(kind), C(path), C(uid), C(found_by), C(entries), C(allocated), C(evidence),
-      C(planned_entries), C(predicted_bytes), C(evicted_entries), C(freed_bytes) and C(skipped) (entries and bytes by
+      C(planned_entries), C(predicted_bytes), C(evicted_entries), C(freed_bytes) and C(left_out) (entries and bytes by
       reason). C(surveyed) is false where the policy had nothing to do on that file system.
   returned: always
   type: list
@@ -122,7 +122,7 @@ caches:
       predicted_bytes: 4911431680
       evicted_entries: 51228
       freed_bytes: 4911423488
-      skipped:
+      left_out:
         used since:
           entries: 2
           bytes: 8192
@@ -167,13 +167,13 @@ evicted:
   type: list
   elements: dict
   sample: []
-skipped:
+left_out:
   description: The first hundred entries of the plan that stayed, each with the reason.
   returned: always
   type: list
   elements: dict
   sample: []
-skipped_entries:
+left_out_entries:
   description: How many entries of the plan stayed.
   returned: always
   type: int
@@ -209,7 +209,7 @@ refused:
   elements: dict
   sample: []
 truncated:
-  description: Whether RV(evicted) or RV(skipped) were cut.
+  description: Whether RV(evicted) or RV(left_out) were cut.
   returned: always
   type: bool
   sample: true

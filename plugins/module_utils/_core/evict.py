@@ -114,15 +114,18 @@ class Outcome:
         }
 
 
-def in_threads(work: Callable[[int], None], rows: Sequence[int], threads: int, stop: Callable[[], bool]) -> int:
+def in_threads(
+    work: Callable[[int], None], rows: Sequence[int], threads: int, stop: Callable[[], bool], chunk: int = 32
+) -> int:
     """Calls *work* for each of *rows*, roughly in their order, and returns how many were begun before *stop* said so.
+
+    A thread takes *chunk* rows at once.
 
     Errors of *work* stop the others and are raised here.
     """
     lock = threading.Lock()
     state = {"next": 0}
     errors: List[BaseException] = []
-    chunk = 32
 
     def loop() -> None:
         while not errors:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import Iterator, List, NamedTuple, Optional, Tuple
+from typing import Callable, Iterator, List, NamedTuple, Optional, Tuple
 
 O_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 O_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -109,15 +109,20 @@ def lstat_or_none(name: str, dir_fd: Optional[int] = None) -> Optional[os.stat_r
 
 
 def mount_id(fd: int) -> int:
-    """The id of the mount that *fd* was opened on; -1 where the kernel does not tell.
+    """The id of the mount that *fd* was opened on; -1 where nobody tells.
 
     Two directories of one file system have different ids where a bind mount lies between them, which neither
     ``st_dev`` nor ``os.path.ismount`` shows (proc_pid_fdinfo(5), ``mnt_id``).
     """
     try:
-        info = os.open("/proc/self/fdinfo/%d" % fd, os.O_RDONLY | os.O_CLOEXEC)
+        return read_mount_id("self", fd)
     except OSError:
-        return -1
+        return _ask_mount_id(fd) if _ask_mount_id is not None else -1
+
+
+def read_mount_id(pid: object, fd: int) -> int:
+    """The mount id of descriptor *fd* of process *pid*. Raises OSError."""
+    info = os.open("/proc/%s/fdinfo/%d" % (pid, fd), os.O_RDONLY | os.O_CLOEXEC)
     try:
         for line in os.read(info, 4096).splitlines():
             if line.startswith(b"mnt_id:"):
@@ -125,6 +130,17 @@ def mount_id(fd: int) -> int:
     finally:
         os.close(info)
     return -1
+
+
+# A process that gave up root may not read its own /proc/self/fdinfo on kernels before 5.14 (proc_pid_fdinfo(5), it is
+# no longer dumpable): it asks the one that it came from.
+_ask_mount_id: Optional[Callable[[int], int]] = None
+
+
+def ask_mounts_of(other: Callable[[int], int]) -> None:
+    """From now on :func:`mount_id` asks *other* where this process may not look itself."""
+    global _ask_mount_id
+    _ask_mount_id = other
 
 
 def open_path(path: str) -> Opened:

@@ -16,7 +16,10 @@ import sys
 import traceback
 from typing import Any, Callable, Dict, Tuple
 
+from . import dirs
+
 _HEAD = struct.Struct("!cQ")
+_MOUNT = "mount id"
 _ASK, _RESULT, _FAIL = b"a", b"r", b"f"
 
 Ask = Callable[[str, Any], Any]
@@ -113,6 +116,7 @@ def _child(uid: int, gid: int, work: Callable[[Ask], Any], up: int, down: int) -
 
     try:
         drop_rights(uid, gid)
+        dirs.ask_mounts_of(lambda fd: int(ask(_MOUNT, [0, fd])))
         _write(up, _RESULT, _dump(work(ask)))
         return 0
     except BaseException as exc:
@@ -129,6 +133,13 @@ class WorkFailed(RuntimeError):
         self.trace = trace
 
 
+def _mount_of(pid: int, argument: Any) -> int:
+    try:
+        return dirs.read_mount_id(pid, int(argument[1]))
+    except (OSError, ValueError):
+        return -1
+
+
 def _parent(pid: int, up: int, down: int, serve: Dict[str, Callable[[Any], Any]]) -> Any:
     try:
         while True:
@@ -138,7 +149,8 @@ def _parent(pid: int, up: int, down: int, serve: Dict[str, Callable[[Any], Any]]
                 raise WorkerDied(os.waitpid(pid, 0)[1]) from None
             if kind == _ASK:
                 name, argument = json.loads(data)
-                _write(down, _RESULT, _dump(serve[name](argument)))
+                answer = _mount_of(pid, argument) if name == _MOUNT else serve[name](argument)
+                _write(down, _RESULT, _dump(answer))
                 continue
             os.waitpid(pid, 0)
             if kind == _FAIL:

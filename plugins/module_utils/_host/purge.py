@@ -186,7 +186,7 @@ class _Purge:
         result = schema.empty()
         for cache in mine:
             self._add(result, cache, plans.get(cache.root.path), self.outcomes.get(cache.root.path))
-        told = len(result["evicted"]) + len(result["skipped"])
+        told = len(result["evicted"]) + len(result["left_out"])
         result.update(
             changed=result["evicted_entries"] > 0,
             plan_digest=plan.digest,
@@ -238,10 +238,10 @@ class _Purge:
         missed = set()
         if out is not None:
             missed = {item["path"] for item in out.samples}
-            row["skipped"] = {name: {"entries": c[0], "bytes": c[1]} for name, c in sorted(out.skipped.items())}
-            result["skipped_entries"] += sum(cell[0] for cell in out.skipped.values())
-            result["skipped"] += [dict(item, cache=cache.root.path) for item in out.samples]
-            del result["skipped"][CAP:]
+            row["left_out"] = {name: {"entries": c[0], "bytes": c[1]} for name, c in sorted(out.skipped.items())}
+            result["left_out_entries"] += sum(cell[0] for cell in out.skipped.values())
+            result["left_out"] += [dict(item, cache=cache.root.path) for item in out.samples]
+            del result["left_out"][CAP:]
             self.notes.extend(out.notes)
         if check or out is not None:
             for at in range(min(len(steps.rows), CAP - len(result["evicted"]))):

@@ -23,8 +23,8 @@ def empty() -> Dict[str, Any]:
         "free_bytes_before": 0,
         "free_bytes_after": 0,
         "evicted": [],
-        "skipped": [],
-        "skipped_entries": 0,
+        "left_out": [],
+        "left_out_entries": 0,
         "protected": [],
         "pending": [],
         "unreached": [],
@@ -54,9 +54,9 @@ def sentence(result: Dict[str, Any], check: bool) -> str:
         if count:
             reasons = sorted({row["reason"] for row in result[key]})
             text += "; %d %s (%s)" % (count, word, ", ".join(reasons))
-    if result["skipped_entries"]:
+    if result["left_out_entries"]:
         text += "; %d skipped (%s)" % (
-            result["skipped_entries"],
-            ", ".join(sorted({i["reason"] for i in result["skipped"]})),
+            result["left_out_entries"],
+            ", ".join(sorted({i["reason"] for i in result["left_out"]})),
         )
     return text

@@ -17,15 +17,23 @@ from ..._fs import dirs
 
 KIND = "go-build"
 TITLE = "Go build cache"
-TIERS = (Tier("action", "rebuild", 20), Tier("output", "rebuild", 20), Tier("executable", "rebuild", 20))
-ACTION, OUTPUT, EXECUTABLE = range(3)
+TIERS = (
+    Tier("action", "rebuild", 20),
+    Tier("output", "rebuild", 20),
+    Tier("executable", "rebuild", 20),
+    Tier("leftover", "nothing", 0),
+)
+ACTION, OUTPUT, EXECUTABLE, LEFTOVER = range(4)
+# What an output is called between the two looks of its eviction; Go never reads or writes such a name.
+ASIDE = ".evicting"
 # Use is written down at most once an hour (cache.go, mtimeInterval).
 GRAIN = 3600 * SECOND
 # An action looks its output up at the same moment, and each of both is marked only when an hour old: an output of
 # C + 1 h cannot be named by an action younger than C.
 MARGINS = (0, 0, GRAIN)
-ENTRY = re.compile(r"^[0-9a-f]{64}-[ad]$")
-SHARD = re.compile(r"^[0-9a-f]{2}$")
+ENTRY = re.compile(r"[0-9a-f]{64}-[ad]\Z")
+LEFT = re.compile(r"^[0-9a-f]{64}-d\.evicting$")
+SHARD = re.compile(r"[0-9a-f]{2}\Z")
 ACTION_SIZE = 175
 README = b"This directory holds cached build artifacts from the Go build system."
 # What belongs to a build cache besides its shards; these are what makes it a cache and always stay.

@@ -9,14 +9,17 @@ import os
 import stat
 import threading
 import time
-from typing import Dict, List
+from typing import Callable, Dict, List, Optional, Tuple
 
 from ..._core import evict as core
 from ..._core.evict import Job, Outcome
 from ..._core.plan import CachePlan
 from ..._fs import dirs
 from ..._fs.identity import Root
-from . import EXECUTABLE, OUTPUT
+from . import ASIDE, EXECUTABLE, OUTPUT
+
+_SETTLE = 1.0
+_ASIDE_AT_ONCE = 64
 
 
 def apply(root: Root, plan: CachePlan, job: Job) -> Outcome:
@@ -58,7 +61,8 @@ class _Eviction:
             if phases[2] and not self._may_take_outputs(phases[2]):
                 return self.out
             self.job.step("quiet")
-            self._phase(phases[2], self._evict)
+            self._phase(phases[2], self._evict_output)
+            self._mend(phases[2])
             self.job.step("outputs")
             return self.out
         finally:
@@ -66,8 +70,8 @@ class _Eviction:
                 if fd >= 0:
                     os.close(fd)
 
-    def _phase(self, rows: List[int], work: object) -> bool:
-        begun = core.in_threads(work, rows, self.job.threads, self.job.late)  # type: ignore[arg-type]
+    def _phase(self, rows: List[int], work: Callable[[int], None]) -> bool:
+        begun = core.in_threads(work, rows, self.job.threads, self.job.late)
         self._cut(rows[begun:])
         return begun == len(rows)
 
@@ -94,6 +98,74 @@ class _Eviction:
             return False
         return True
 
+    def _outputs(self, rows: List[int]) -> None:
+        """Takes the outputs; with care unless the agent is proven idle.
+
+        A command that found an action before it went marks the output within milliseconds: the pause lets it. One that
+        makes an output anew reads the old file first, at any moment, also between our look and the unlink. So a file
+        is renamed aside, looked at again, and given its name back if somebody has read or marked it.
+        """
+        if not rows:
+            return
+        careful = not self.plan.idle
+        if careful:
+            pause = min(_SETTLE, max(0.0, self.job.deadline - time.monotonic()))
+            time.sleep(pause)
+            files = [row for row in rows if self.entries.tier[row] == OUTPUT]
+            parts = [files[at : at + _ASIDE_AT_ONCE] for at in range(0, len(files), _ASIDE_AT_ONCE)]
+            begun = core.in_threads(
+                lambda at: self._aside(parts[at]), range(len(parts)), self.job.threads, self.job.late, 1
+            )
+            self._cut([row for part in parts[begun:] for row in part])
+            rows = [row for row in rows if self.entries.tier[row] != OUTPUT]
+        self._phase(rows, self._evict)
+
+    def _aside(self, rows: List[int]) -> None:
+        renamed = []
+        for row in rows:
+            found = self._look(row)
+            if found is None:
+                continue
+            fd, name, _st = found
+            try:
+                os.rename(name, name + ASIDE, src_dir_fd=fd, dst_dir_fd=fd)
+                renamed.append((row, fd, name))
+            except FileNotFoundError:
+                self.out.skip(core.GONE, self._path(row), self.entries.freed[row])
+            except OSError as exc:
+                self._failed(row, exc)
+        self.job.step("aside")
+        for row, fd, name in renamed:
+            st = dirs.lstat_or_none(name + ASIDE, fd)
+            if st is not None and self._used(row, st):
+                self._give_back(row, fd, name)
+                continue
+            try:
+                os.unlink(name + ASIDE, dir_fd=fd)
+                self.out.done(0 if st is None else dirs.freed_by_unlink(st))
+            except OSError as exc:
+                self._failed(row, exc)
+
+    def _give_back(self, row: int, fd: int, name: str) -> None:
+        try:
+            # link(2) never replaces what a build has put there meanwhile.
+            os.link(name + ASIDE, name, src_dir_fd=fd, dst_dir_fd=fd, follow_symlinks=False)
+        except FileExistsError:
+            pass
+        except OSError:
+            os.rename(name + ASIDE, name, src_dir_fd=fd, dst_dir_fd=fd)
+            self.out.skip(core.USED, self._path(row), self.entries.freed[row])
+            return
+        os.unlink(name + ASIDE, dir_fd=fd)
+        self.out.skip(core.USED, self._path(row), self.entries.freed[row])
+
+    def _used(self, row: int, st: os.stat_result) -> bool:
+        # A build that makes an output anew reads the old file to compare, and keeps it without touching its mtime
+        # (cache.go, copyFile): only the access time tells.
+        if st.st_mtime_ns != self.entries.mtime[row]:
+            return True
+        return self.entries.tier[row] == OUTPUT and st.st_atime_ns >= self.begun
+
     def _shard(self, shard: str) -> int:
         with self._lock:
             fd = self._fds.get(shard)
@@ -108,72 +180,99 @@ class _Eviction:
                 self._fds[shard] = fd
             return fd
 
+    def _is_there(self, row: int) -> bool:
+        path = self._path(row)
+        fd = self._shard(path[:2])
+        return fd < 0 or dirs.lstat_or_none(path[3:], fd) is not None
+
+    def _drop(self, row: int) -> None:
+        path = self._path(row)
+        try:
+            os.unlink(path[3:], dir_fd=self._shard(path[:2]))
+        except OSError:
+            pass
+
+    def _stays_with(self, row: int) -> bool:
+        """Whether what must go before this entry is still there; then the entry is skipped."""
+        if not self._is_there(self.entries.guard[row]):
+            return False
+        self.out.skip(core.GUARDED, self._path(row), self.entries.freed[row])
+        self.stayed += 1
+        return True
+
     def _evict_guarded(self, row: int) -> None:
-        guard = self.entries.guard[row]
-        key = self._path(guard)
-        fd = self._shard(key[:2])
-        if fd < 0 or dirs.lstat_or_none(key[3:], fd) is not None:
-            self.out.skip(core.GUARDED, self._path(row), self.entries.freed[row])
-            self.stayed += 1
+        if self._stays_with(row):
             return
         self._evict(row)
         # A vet that raced with us wrote its facts anew between the two looks: without the findings they would lie.
-        if (
-            dirs.lstat_or_none(key[3:], fd) is not None
-            and dirs.lstat_or_none(self._path(row)[3:], self._shard(self._path(row)[:2])) is None
-        ):
-            try:
-                os.unlink(key[3:], dir_fd=fd)
+        facts = self.entries.guard[row]
+        if self._is_there(facts) and not self._is_there(row):
+            self._drop(facts)
+            self.out.note("an action that came back while its findings went was dropped too")
+
+    def _evict_output(self, row: int) -> None:
+        if self.entries.guard[row] < 0 or not self._stays_with(row):
+            self._evict(row)
+
+    def _mend(self, rows: List[int]) -> None:
+        """Findings that a vet stored again while their output went would be lost: their facts go, then they do."""
+        for row in rows:
+            finding = self.entries.guard[row]
+            if finding >= 0 and self._is_there(finding) and not self._is_there(row):
+                if self.entries.guard[finding] >= 0:
+                    self._drop(self.entries.guard[finding])
+                self._drop(finding)
                 self.out.note("an action that came back while its findings went was dropped too")
-            except OSError:
-                pass
+
+    def _look(self, row: int) -> Optional[Tuple[int, str, os.stat_result]]:
+        """The last look at an entry before it goes: its folder, name and stat, or None with the reason counted."""
+        path = self._path(row)
+        amount = self.entries.freed[row]
+        fd = self._shard(path[:2])
+        if fd < 0:
+            self._stay(core.CHANGED, row, "its folder is no longer a plain directory of this cache")
+            return None
+        st = dirs.lstat_or_none(path[3:], fd)
+        if st is None:
+            self.out.skip(core.GONE, path, amount)
+            return None
+        if st.st_ino != self.entries.inode[row] or stat.S_ISDIR(st.st_mode) != (self.entries.tier[row] == EXECUTABLE):
+            self._stay(core.CHANGED, row)
+        elif self._used(row, st):
+            self._stay(core.USED, row)
+        else:
+            return fd, path[3:], st
+        return None
+
+    def _stay(self, reason: str, row: int, detail: str = "") -> None:
+        self.stayed += 1
+        self.out.skip(reason, self._path(row), self.entries.freed[row], detail)
+
+    def _failed(self, row: int, exc: OSError) -> None:
+        reason = core.OWNER if isinstance(exc, PermissionError) else core.ERROR
+        self._stay(reason, row, os.strerror(exc.errno or 0))
 
     def _evict(self, row: int) -> None:
-        entries, out = self.entries, self.out
-        path = self._path(row)
-        amount = entries.freed[row]
-        fd = self._shard(path[:2])
-        name = path[3:]
-        if fd < 0:
-            out.skip(core.CHANGED, path, amount, "its folder is no longer a plain directory of this cache")
-            self.stayed += 1
+        found = self._look(row)
+        if found is None:
             return
+        fd, name, st = found
         try:
-            st = os.stat(name, dir_fd=fd, follow_symlinks=False)
-        except FileNotFoundError:
-            out.skip(core.GONE, path, amount)
-            return
-        executable = entries.tier[row] == EXECUTABLE
-        if st.st_ino != entries.inode[row] or stat.S_ISDIR(st.st_mode) != executable:
-            out.skip(core.CHANGED, path, amount)
-            self.stayed += 1
-            return
-        # A build that makes an output anew reads the old file to compare, and keeps it without touching its mtime
-        # (cache.go, copyFile): only the access time tells.
-        if st.st_mtime_ns != entries.mtime[row] or (entries.tier[row] == OUTPUT and st.st_atime_ns >= self.begun):
-            out.skip(core.USED, path, amount)
-            self.stayed += 1
-            return
-        try:
-            if executable:
-                self._evict_executable(fd, name, path)
+            if self.entries.tier[row] == EXECUTABLE:
+                self._evict_executable(row, fd, name)
             else:
                 os.unlink(name, dir_fd=fd)
-                out.done(dirs.freed_by_unlink(st))
+                self.out.done(dirs.freed_by_unlink(st))
         except FileNotFoundError:
-            out.skip(core.GONE, path, amount)
-        except PermissionError as exc:
-            out.skip(core.OWNER, path, amount, os.strerror(exc.errno or 0))
-            self.stayed += 1
+            self.out.skip(core.GONE, self._path(row), self.entries.freed[row])
         except OSError as exc:
-            out.skip(core.ERROR, path, amount, os.strerror(exc.errno or 0))
-            self.stayed += 1
+            self._failed(row, exc)
 
-    def _evict_executable(self, shard_fd: int, name: str, path: str) -> None:
+    def _evict_executable(self, row: int, shard_fd: int, name: str) -> None:
         fd = dirs.open_dir(name, shard_fd)
         try:
             if not dirs.same_place(fd, self.root.mount, self.root.device):
-                self.out.skip(core.CHANGED, path, 0, "a mount")
+                self._stay(core.CHANGED, row, "a mount")
                 return
             freed = inodes = 0
             for inner, st in dirs.entries(fd):

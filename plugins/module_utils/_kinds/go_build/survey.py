@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 from bisect import bisect_left
 from typing import Any, Dict, List, Optional
@@ -14,10 +15,26 @@ from typing import Any, Dict, List, Optional
 from ..._core.survey import CacheRef, Entries, Survey
 from ..._fs import dirs
 from ..._fs.identity import Root
-from . import ACTION, ACTION_SIZE, ENTRY, EXECUTABLE, GRAIN, KIND, MARGINS, OUTPUT, OWN, SHARD, TIERS
+from . import (
+    ACTION,
+    ACTION_SIZE,
+    ENTRY,
+    EXECUTABLE,
+    GRAIN,
+    KIND,
+    LEFT,
+    LEFTOVER,
+    MARGINS,
+    OUTPUT,
+    OWN,
+    SHARD,
+    TIERS,
+)
 
-_HOLDS = ("", "other owner", "hard link")
-_OTHER_OWNER, _HARD_LINK = 1, 2
+_HOLDS = ("", "other owner", "findings not readable")
+_OTHER_OWNER, _UNREADABLE = 1, 2
+# putIndexEntry: "v1", action, output, size and time.
+ACTION_TEXT = re.compile(rb"v1 [0-9a-f]{64} [0-9a-f]{64} [ \d]{20} [ \d]{20}\n\Z")
 # Outputs that Go treats as part of a hit when they are there and as empty when they are not, under a key that is
 # computed from the main entry's: cmd/go/internal/cache/hash.go (Subkey), work/exec.go (vet: stdout, fix.zip) and
 # work/buildid.go (stdout, link-stdout). Lost alone, they take findings with them silently.
@@ -91,8 +108,8 @@ class _Look:
             return
         try:
             own = os.fstat(fd)
+            # The folder's own time is no sign of a build: an eviction changes it too.
             self._own(own)
-            self.last = max(self.last, own.st_mtime_ns)
             hold = _OTHER_OWNER if own.st_uid != self.root.uid else 0
             add, match, lstat = self.entries.add, ENTRY.match, os.stat
             prefix = shard + "/"
@@ -103,6 +120,20 @@ class _Look:
                 except OSError:
                     continue
                 mode = st.st_mode
+                if LEFT.match(name) and stat.S_ISREG(mode):
+                    self._own(st)
+                    row = add(
+                        (prefix + name).encode(),
+                        LEFTOVER,
+                        0,
+                        st.st_mtime_ns,
+                        st.st_mtime_ns,
+                        st.st_ino,
+                        dirs.freed_by_unlink(st),
+                        st.st_size,
+                    )
+                    self.entries.hold[row] = hold
+                    continue
                 if match(name) is None or name[:2] != shard or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
                     self._foreign(prefix + name, st)
                     continue
@@ -225,12 +256,17 @@ def link(seen: Survey) -> None:
     The findings of ``go vet`` lie under an action of their own; with the facts present and the findings gone, vet
     reports success. Their key is SHA-256 of the facts' key and a word, so the pair can be computed without opening a
     file. The findings then go only after the facts, and count as used when the facts were.
+
+    The same holds for the output that a findings' action names, and there the times say nothing: Go does not date an
+    output anew when it stores the same content again (cache.go, copyFile), so it may be months older than the action
+    of an hour ago. These few actions are read, without touching their access times, and the output goes after them.
     """
     entries = seen.entries
     pairs = sorted(
         (int(entries.key(row)[3:35], 16) << 32) | row for row in range(len(entries)) if entries.tier[row] == ACTION
     )
     sha256 = hashlib.sha256
+    findings: List[int] = []
     for pair in pairs:
         row = pair & 0xFFFFFFFF
         parent = bytes.fromhex(entries.key(row)[3:67].decode())
@@ -241,6 +277,60 @@ def link(seen: Survey) -> None:
                 entries.guard[found] = row
                 entries.phase[found] = 1
                 entries.used[found] = max(entries.used[found], entries.used[row])
+                findings.append(found)
+    _link_outputs(seen, findings)
+
+
+def _link_outputs(seen: Survey, findings: List[int]) -> None:
+    named = _outputs_of(seen, findings)
+    entries = seen.entries
+    for row in range(len(entries)):
+        if entries.tier[row] != OUTPUT:
+            continue
+        if named is None:
+            entries.hold[row] = entries.hold[row] or _UNREADABLE
+            continue
+        for finding in named.get(entries.key(row)[3:67], ()):
+            other = entries.guard[row]
+            if other >= 0:
+                # Only one of them can be looked for right before the eviction: the others must have gone by then.
+                entries.waits[row] = other
+            if other < 0 or entries.used[finding] > entries.used[other]:
+                entries.guard[row] = finding
+            entries.used[row] = max(entries.used[row], entries.used[finding])
+
+
+def _outputs_of(seen: Survey, findings: List[int]) -> Optional[Dict[bytes, List[int]]]:
+    """The findings' rows by the output that each names; None where that cannot be told, so that no output may go."""
+    named: Dict[bytes, List[int]] = {}
+    if not findings:
+        return named
+    entries = seen.entries
+    try:
+        root = dirs.open_path(seen.cache.path)
+    except OSError:
+        return None
+    shards: Dict[str, int] = {}
+    try:
+        if (root.st.st_dev, root.st.st_ino) != (seen.cache.device, seen.cache.inode):
+            return None
+        for row in sorted(findings, key=entries.key):
+            shard, _slash, name = entries.key(row).decode().partition("/")
+            try:
+                if shard not in shards:
+                    shards[shard] = dirs.open_dir(shard, root.fd)
+                data = dirs.read_small(name, shards[shard], ACTION_SIZE)
+            except dirs.CannotLook:
+                return None
+            except OSError:
+                continue  # what we cannot read Go cannot read either: it makes both anew
+            if ACTION_TEXT.match(data) and int(data[133:153]):
+                named.setdefault(data[68:132], []).append(row)
+        return named
+    finally:
+        for fd in shards.values():
+            os.close(fd)
+        os.close(root.fd)
 
 
 def _find(pairs: List[int], entries: Entries, name: str) -> Optional[int]:
