@@ -261,8 +261,8 @@ def gather(
 
     Raises nothing for bad input: it becomes a finding of severity ``error`` with the code ``bad-path``, so that the
     caller decides whether to fail before anything is touched. Other codes: missing, unreadable, not-a-cache,
-    foreign-tree, symlink, truncated, mount, nested (also an error), no-cache-found, and those of
-    :func:`.._agents.inspect`.
+    foreign-tree, symlink, truncated, mount, nested (an error where the user named one of the two), no-cache-found,
+    and those of :func:`.._agents.inspect`.
     """
     host = _agents.Host(agents_root)
     known = _agents.inspect(agents_root) if overview is None else overview
@@ -357,9 +357,11 @@ def _nested(pool: _Pool, caches: Sequence[Candidate]) -> None:
         while outer and not item.resolved.startswith(outer[-1].resolved + "/"):
             outer.pop()
         if outer:
+            # The user can correct what the user named; what a job has put somewhere must not stop a whole run.
+            named = "explicit" in item.origins or "explicit" in outer[-1].origins
             pool.note(
                 "nested",
-                "error",
+                "error" if named else "warning",
                 item.resolved,
                 "the %s cache %s lies inside the %s cache %s; give them folders side by side"
                 % (item.kind, item.resolved, outer[-1].kind, outer[-1].resolved),

@@ -174,6 +174,13 @@ def test_a_cache_inside_another_cache_is_an_error(tree: Any, probes: Any) -> Non
     assert [(item.code, item.path) for item in found.findings if item.severity == "error"] == [("nested", inner)]
 
 
+def test_a_nested_cache_that_nobody_named_is_a_warning_and_stops_nothing(tree: Any, probes: Any) -> None:
+    places = [Place(tree.go_mod("w/mod"), "go-mod", "a", "x"), Place(tree.go_build("w/mod/in"), "go-build", "b", "y")]
+    found = run(tree, probes, places)
+    assert [(item.code, item.severity) for item in found.findings] == [("nested", "warning")]
+    assert len(found.candidates) == 2
+
+
 def test_limits_and_unreadable_places_are_findings(tree: Any, probes: Any) -> None:
     for i in range(30):
         tree.folder("w/d%02d/x" % i)
