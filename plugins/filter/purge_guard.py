@@ -13,16 +13,16 @@ from ansible_collections.gofleet.cache.plugins.plugin_utils._table import plain
 
 DOCUMENTATION = r"""
 name: purge_guard
-short_description: Whether a purge needs a confirmation that was not given
+short_description: What keeps a purge from beginning
 version_added: 1.0.0
 author:
   - The gofleet.cache authors (@gofleet)
 description:
-  - Takes what P(gofleet.cache.policy_risks#filter) found for every agent of a run and the confirmation that was given.
+  - Takes what was found wrong or risky for every agent of a run, and the confirmation that was given.
   - The confirmation is the number of agents of the run, so that one typed for a small run does not open a big one.
 options:
   _input:
-    description: For every agent of the run, by name, the risks that were found, or what was returned with them.
+    description: For every agent of the run, by name, a dictionary with the lists C(problems) and C(risks).
     type: dict
     required: true
   confirm:
@@ -35,49 +35,61 @@ positional: confirm
 EXAMPLES = r"""
 - name: Ask for a confirmation
   ansible.builtin.assert:
-    that: question == ''
-    fail_msg: "{{ question }}"
+    that: asked.problem == '' and asked.question == ''
+    fail_msg: "{{ asked.problem or asked.question }}"
   vars:
-    question: "{{ {'ci-1': {'problem': '', 'risks': ['a wipe of go-mod']}} | gofleet.cache.purge_guard }}"
+    asked: "{{ {'ci-1': {'problems': [], 'risks': ['a wipe of go-mod']}} | gofleet.cache.purge_guard(1) }}"
 """
 
 RETURN = r"""
 _value:
-  description: The question, as one sentence. Empty where no confirmation is needed, or the right one was given.
-  type: str
-  sample: >-
-    This run covers 12 agents and needs a confirmation: a wipe of go-mod (12 agents: ci-1, ci-2, ci-3, ...). If that is
-    meant, add -e gofleet_cache_confirm=12
+  description:
+    - C(problem), what makes the run impossible. Empty where nothing does.
+    - C(question), which confirmation is needed and why. Empty where none is, or where the right one was given.
+  type: dict
+  sample:
+    problem: ""
+    question: >-
+      This run covers 12 agents and needs a confirmation: a wipe of go-mod (12 agents: ci-1, ci-2, ci-3, ...). If that is
+      meant, add -e gofleet_cache_confirm=12
 """
 
 _SHOWN = 3
 
 
-def purge_guard(agents: object, confirm: object = "") -> str:
-    """The question for the person who started the run, or nothing; see DOCUMENTATION."""
+def purge_guard(agents: object, confirm: object = "") -> dict[str, str]:
+    """What to tell the person who started the run; see DOCUMENTATION."""
     if not isinstance(agents, t.Mapping):
         raise AnsibleFilterError("purge_guard: the input must be a dictionary of agents, not %r" % (agents,))
-    by_risk: dict[str, list[str]] = {}
-    for name in sorted(str(agent) for agent in agents):
-        found = agents[name]
-        risks = found.get("risks", []) if isinstance(found, t.Mapping) else found
-        if isinstance(risks, str) or not isinstance(risks, t.Iterable):
-            raise AnsibleFilterError("purge_guard: the risks of %s are not a list: %r" % (name, risks))
-        for risk in risks:
-            by_risk.setdefault(str(risk), []).append(name)
+    problems = _by_text(agents, "problems")
+    risks = _by_text(agents, "risks")
     count = str(len(agents))
     given = "" if confirm is None else str(confirm).strip()
-    if not by_risk or given == count:
-        return ""
-    parts = []
-    for risk, who in by_risk.items():
-        more = ", ..." if len(who) > _SHOWN else ""
-        parts.append("%s (%s: %s%s)" % (risk, _agents(len(who)), ", ".join(who[:_SHOWN]), more))
-    wrong = " gofleet_cache_confirm is %s, not %s." % (given, count) if given else ""
-    return plain(
-        "This run covers %s and needs a confirmation: %s.%s If that is meant, add -e gofleet_cache_confirm=%s"
-        % (_agents(len(agents)), "; ".join(parts), wrong, count)
-    )
+    found = {"problem": "", "question": ""}
+    if problems:
+        found["problem"] = plain("Nothing was touched. %s" % "; ".join(problems))
+    if risks and given != count:
+        wrong = " gofleet_cache_confirm is %s, not %s." % (given, count) if given else ""
+        found["question"] = plain(
+            "This run covers %s and needs a confirmation: %s.%s If that is meant, add -e gofleet_cache_confirm=%s"
+            % (_agents(len(agents)), "; ".join(risks), wrong, count)
+        )
+    return found
+
+
+def _by_text(agents: t.Mapping[t.Any, t.Any], key: str) -> list[str]:
+    """Every text of the lists *key* once, with the agents that have it. Anything but lists must not pass for none."""
+    found: dict[str, list[str]] = {}
+    for name in sorted(agents, key=str):
+        texts = agents[name].get(key) if isinstance(agents[name], t.Mapping) else None
+        if not isinstance(texts, (list, tuple)):
+            raise AnsibleFilterError("purge_guard: %s has no list of %s: %r" % (name, key, agents[name]))
+        for text in texts:
+            found.setdefault(str(text), []).append(str(name))
+    return [
+        "%s (%s: %s%s)" % (text, _agents(len(who)), ", ".join(who[:_SHOWN]), ", ..." if len(who) > _SHOWN else "")
+        for text, who in found.items()
+    ]
 
 
 def _agents(count: int) -> str:

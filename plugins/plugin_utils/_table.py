@@ -8,6 +8,8 @@ from __future__ import annotations
 import typing as t
 
 Row = t.Sequence[str]
+# Messages of ansible-core that say nothing but that the module printed no result.
+_FORMS = ("MODULE FAILURE", "See stdout/stderr", "result deserialization failed")
 
 
 def plain(value: object) -> str:
@@ -37,7 +39,10 @@ def lines(header: Row, rows: t.Iterable[Row], least: t.Sequence[int] = (), right
 def reason(result: t.Mapping[str, t.Any]) -> str:
     """Why a task failed, in one line: its message, and where the message is only a form, the end of what it printed."""
     text = str(result.get("msg") or "").strip()
-    if not text or "MODULE FAILURE" in text or "See stdout/stderr" in text:
+    if "future feature annotations" in str(result.get("module_stderr")):
+        # What Python 3.6 says to the first line of any module, before a module can say anything itself.
+        return "the agent's Python is too old: 3.8 or later is needed; set ansible_python_interpreter to one"
+    if not text or any(form in text for form in _FORMS):
         for key in ("module_stderr", "exception", "module_stdout"):
             printed = [line for line in str(result.get(key) or "").splitlines() if line.strip()]
             if printed:
