@@ -61,7 +61,7 @@ class _Eviction:
             if phases[2] and not self._may_take_outputs(phases[2]):
                 return self.out
             self.job.step("quiet")
-            self._phase(phases[2], self._evict_output)
+            self._outputs(phases[2])
             self._mend(phases[2])
             self.job.step("outputs")
             return self.out
@@ -118,12 +118,12 @@ class _Eviction:
             )
             self._cut([row for part in parts[begun:] for row in part])
             rows = [row for row in rows if self.entries.tier[row] != OUTPUT]
-        self._phase(rows, self._evict)
+        self._phase(rows, self._evict_output)
 
     def _aside(self, rows: List[int]) -> None:
         renamed = []
         for row in rows:
-            found = self._look(row)
+            found = None if self._stays_with(row) else self._look(row)
             if found is None:
                 continue
             fd, name, _st = found
@@ -194,7 +194,8 @@ class _Eviction:
 
     def _stays_with(self, row: int) -> bool:
         """Whether what must go before this entry is still there; then the entry is skipped."""
-        if not self._is_there(self.entries.guard[row]):
+        guard = self.entries.guard[row]
+        if guard < 0 or not self._is_there(guard):
             return False
         self.out.skip(core.GUARDED, self._path(row), self.entries.freed[row])
         self.stayed += 1
@@ -211,7 +212,7 @@ class _Eviction:
             self.out.note("an action that came back while its findings went was dropped too")
 
     def _evict_output(self, row: int) -> None:
-        if self.entries.guard[row] < 0 or not self._stays_with(row):
+        if not self._stays_with(row):
             self._evict(row)
 
     def _mend(self, rows: List[int]) -> None:
