@@ -31,7 +31,7 @@ def test(arguments: argparse.Namespace) -> int:
     print(", ".join(f"{v[0]}.{v[1]}" for v in env.pythons()), flush=True)
     with tree.work_folder() as work:
         copy = tree.copy_collection(work)
-        outcomes = runner.Runner(chosen, work, copy, arguments.jobs).run()
+        outcomes = runner.Runner(chosen, work, copy, arguments.jobs, arguments.keep).run()
         if arguments.keep and any(outcome.failed for outcome in outcomes.values()):
             kept = work.with_name(work.name + "-kept")
             work.rename(kept)

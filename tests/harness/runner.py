@@ -19,6 +19,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from . import env
+from .tree import remove_tree
 
 #: How a test that lacks something begins its reason for skipping: ``pytest.skip("needs root")``.
 WANT_PREFIX = "needs "
@@ -198,11 +199,12 @@ class Part:
 class Runner:
     """Runs parts in their order, ``jobs`` at a time, and prints each one's output when it has ended."""
 
-    def __init__(self, parts: Sequence[Part], work: Path, copy: Path, jobs: int) -> None:
+    def __init__(self, parts: Sequence[Part], work: Path, copy: Path, jobs: int, keep: bool = False) -> None:
         self.parts = list(parts)
         self.work = work
         self.copy = copy
         self.jobs = jobs
+        self.keep = keep
         self.outcomes: dict[str, Outcome] = {}
         self.stopping = threading.Event()
         self._waiting = list(parts)
@@ -268,6 +270,8 @@ class Runner:
         except Exception as exc:  # the other parts shall still run, and the table be printed
             context.say(f"FAILED: {exc}" if isinstance(exc, RuntimeError) else traceback.format_exc())
             outcome = Outcome(failed=1)
+        if not (self.keep and outcome.failed):
+            remove_tree(context.temp)  # now, while other parts run: it may hold tens of thousands of files
         outcome.seconds = time.monotonic() - begin
         return outcome
 
