@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-import fnmatch
-from typing import Iterable, List, Tuple
+import functools
+import re
+from typing import Iterable, Iterator, List, Optional, Pattern, Tuple
 
 
 def _split(pattern: str) -> Tuple[List[str], str]:
@@ -14,8 +15,60 @@ def _split(pattern: str) -> Tuple[List[str], str]:
     return path.strip("/").split("/"), version or "*"
 
 
+@functools.lru_cache(maxsize=4096)
+def _compiled(glob: str) -> Optional[Pattern[str]]:
+    """One path element as Go's path.Match reads it (``[^a]`` negates, a backslash escapes; ``[!a]`` negates too).
+
+    None for a malformed pattern, which matches nothing there either.
+    """
+    out: List[str] = []
+    chars = iter(glob)
+    for char in chars:
+        if char == "*":
+            out.append(".*")
+        elif char == "?":
+            out.append(".")
+        elif char == "[":
+            found = _class(chars)
+            if found is None:
+                return None
+            out.append(found)
+        else:
+            char = next(chars, "") if char == "\\" else char
+            if not char:
+                return None
+            out.append(re.escape(char))
+    try:
+        return re.compile("".join(out) + r"\Z", re.DOTALL)
+    except re.error:
+        return None
+
+
+def _class(chars: Iterator[str]) -> Optional[str]:
+    """The regular expression of a class of characters whose ``[`` was read; None where its end is missing."""
+    inner: List[str] = []
+    negated = ""
+    for at, char in enumerate(chars):
+        if char == "]" and inner:
+            return "[%s%s]" % (negated, "".join(inner))
+        if at == 0 and char in "^!":
+            negated = "^"
+        elif char == "-":
+            inner.append(char)
+        else:
+            inner.append(re.escape(next(chars, "") if char == "\\" else char))
+    return None
+
+
+def _matches(name: str, glob: str) -> bool:
+    if not any(c in glob for c in "*?[\\"):
+        return name == glob
+    found = _compiled(glob)
+    return found is not None and found.match(name) is not None
+
+
 def _elements(parts: List[str], names: List[str]) -> bool:
-    return len(parts) == len(names) and all(fnmatch.fnmatchcase(n, p) for n, p in zip(names, parts))
+    return len(parts) == len(names) and all(_matches(n, p) for n, p in zip(names, parts))
 
 
 def names_one(pattern: str) -> bool:
@@ -35,7 +88,7 @@ def selects(pattern: str, label: str) -> bool:
     parts, version = _split(pattern)
     name, _at, has = label.partition("@")
     names = name.split("/")
-    if not fnmatch.fnmatchcase(has, version):
+    if not _matches(has, version):
         return False
     if parts[-1] == "...":
         return len(names) >= len(parts) - 1 and _elements(parts[:-1], names[: len(parts) - 1])
@@ -52,7 +105,7 @@ def protects(pattern: str, label: str) -> bool:
         parts = parts[:-1]
     name, _at, has = label.partition("@")
     names = name.split("/")
-    return fnmatch.fnmatchcase(has, version) and len(names) >= len(parts) and _elements(parts, names[: len(parts)])
+    return _matches(has, version) and len(names) >= len(parts) and _elements(parts, names[: len(parts)])
 
 
 def any_selects(patterns: Iterable[str], label: str) -> bool:

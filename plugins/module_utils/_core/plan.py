@@ -18,8 +18,8 @@ from .survey import SECOND, Survey
 VERSION = 1
 _FUTURE_SLACK = 300 * SECOND  # clocks of a container host and its file server may differ by that much
 
-FREE, FLOOR, FUTURE, KEEP, PRIVATE, GUARD, UNKNOWN, HOLD = range(8)
-_PROTECTED = ("", "floor", "future", "keep", "private", "guard", "private unknown")
+FREE, FLOOR, FUTURE, KEEP, PRIVATE, GUARD, UNKNOWN, HOLD, NO_AGE = range(9)
+_PROTECTED = ("", "floor", "future", "keep", "private", "guard", "private unknown", "", "age unknown")
 REASONS = ("", "wipe", "max_age", "evict_before", "named", "max_size", "max_entries", "free_space")
 _R = {name: number for number, name in enumerate(REASONS)}
 
@@ -161,6 +161,8 @@ def _protect(work: _Work, policy: Policy, context: Context) -> None:
             state[row] = KEEP
         elif last > future:
             state[row] = FUTURE
+        elif last <= 0:
+            state[row] = NO_AGE  # a time stamp that was never set tells of no use
         elif last + margins[phase[row]] > floor:
             state[row] = FLOOR
     for row in work.guarded:

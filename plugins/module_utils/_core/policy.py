@@ -174,7 +174,7 @@ def _rule(data: Mapping[str, Any], key: str, kind: str) -> Rule:
         _patterns(data["match"], path("match")) if "match" in data else (),
         _flag(data["wipe"], path("wipe")) if "wipe" in data else False,
     )
-    if rule.wipe and any(getattr(rule, n) for n in ("max_age", "max_size", "max_size_each", "max_entries", "modules")):
+    if rule.wipe and rule._replace(wipe=False).limits:
         raise BadPolicy(
             path("wipe"), True, "a wipe together with another limit", "a wipe takes all: leave the limits out"
         )

@@ -9,6 +9,7 @@ from array import array
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 SECOND = 1_000_000_000
+_LATEST = 2**63 - 1
 
 
 class Tier(NamedTuple):
@@ -109,8 +110,9 @@ class Entries:
         self._ends.append(len(self._blob))
         self.tier.append(tier)
         self.phase.append(phase)
-        self.used.append(used)
-        self.mtime.append(mtime)
+        # File systems know years that no nanosecond counter does: such a time is in the future, and never found again.
+        self.used.append(max(-_LATEST, min(used, _LATEST)))
+        self.mtime.append(max(-_LATEST, min(mtime, _LATEST)))
         self.inode.append(inode)
         self.freed.append(freed)
         self.size.append(size)

@@ -9,9 +9,12 @@ import datetime
 import re
 from typing import NamedTuple, Optional, Union
 
-_SIZE = re.compile(r"^(\d+(?:\.\d+)?)\s*([kmgtp]?)(i?)(b?)$", re.IGNORECASE)
-_AGE_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(w|d|h|m|s)", re.IGNORECASE)
-_AGE = re.compile(r"^(?:\d+(?:\.\d+)?\s*(?:w|d|h|m|s)\s*)+$", re.IGNORECASE)
+# ASCII: other alphabets have digits, and letters that count as k or s when case is ignored.
+_FLAGS = re.IGNORECASE | re.ASCII
+_SIZE = re.compile(r"([0-9]{1,20})(\.[0-9]{1,9})?\s*([kmgtp]?)(i?)(b?)\Z", _FLAGS)
+_AGE_PART = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,9})?)\s*(w|d|h|m|s)", _FLAGS)
+_AGE = re.compile(r"(?:[0-9]{1,20}(?:\.[0-9]{1,9})?\s*(?:w|d|h|m|s)\s*)+\Z", _FLAGS)
+_NUMBER = re.compile(r"[0-9]{1,20}\Z")
 _SECONDS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
 _LONGEST = 100 * 365 * 86400
 
@@ -38,7 +41,7 @@ class Share(NamedTuple):
         return int(total * (self.percent or 0.0) / 100.0)
 
     def __str__(self) -> str:
-        return str(self.amount) if self.amount is not None else "%g%%" % (self.percent or 0.0)
+        return str(self.amount) if self.amount is not None else "%.15g%%" % (self.percent or 0.0)
 
 
 def size(value: object, key: str) -> int:
@@ -56,11 +59,12 @@ def size(value: object, key: str) -> int:
     match = _SIZE.match(value.strip())
     if match is None:
         raise BadPolicy(key, value, "not a size", hint)
-    number, unit, binary, b = match.groups()
+    number, fraction, unit, binary, b = match.groups()
     if binary and not unit:
         raise BadPolicy(key, value, "not a size", hint)
     base = 1000 if unit and b and not binary else 1024
-    return int(float(number) * base ** ("kmgtp".index(unit.lower()) + 1 if unit else 0))
+    factor: int = base ** ("kmgtp".index(unit.lower()) + 1 if unit else 0)
+    return int(number) * factor + int(float(fraction or 0) * factor)
 
 
 def age(value: object, key: str) -> int:
@@ -70,7 +74,7 @@ def age(value: object, key: str) -> int:
         raise BadPolicy(key, value, "not an age", hint)
     if isinstance(value, str):
         text = value.strip()
-        if text.isdigit():
+        if _NUMBER.match(text):
             seconds: Union[int, float] = int(text)
         elif _AGE.match(text):
             seconds = sum(float(n) * _SECONDS[u.lower()] for n, u in _AGE_PART.findall(text))

@@ -73,8 +73,8 @@ def check_name(path: object) -> str:
         raise Refused("empty", path, "an empty path", hint)
     if path.strip().lower() == "off":
         raise Refused("off", path, "the word off: Go is told to have no such cache", hint)
-    if "\0" in path:
-        raise Refused("bad-path", repr(path), "a path with a NUL byte", hint)
+    if any(ord(char) < 32 or char == "\x7f" for char in path):
+        raise Refused("bad-path", repr(path), "a path with a line break or another control character", hint)
     if path.startswith(("~", "$")):
         raise Refused("not-expanded", path, "a name that was not expanded", hint)
     if not path.startswith("/"):

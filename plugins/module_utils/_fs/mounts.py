@@ -58,7 +58,7 @@ def _unescape(text: str) -> str:
 def parse_mountinfo(text: str) -> List[Mount]:
     """Parses ``/proc/self/mountinfo`` (proc_pid_mountinfo(5)); lines it does not understand are left out."""
     found = []
-    for line in text.splitlines():
+    for line in text.split("\n"):  # the kernel escapes no other line separator
         fields = line.split(" ")
         try:
             dash = fields.index("-", 6)

@@ -73,7 +73,9 @@ def remove_tree(name: str, dir_fd: int, root_mount: int, root_dev: int) -> Remov
                     inodes += 1
                     continue
                 if len(stack) >= _OPEN_AT_ONCE:
-                    _writable_name(child, fd)
+                    if not _writable_name(child, fd, root_mount, root_dev):
+                        left.append((where, "a mount"))
+                        continue
                     os.rename(child, ".deep-%d-%d" % (st.st_ino, os.getpid()), src_dir_fd=fd, dst_dir_fd=top)
                     moved += 1
                     continue
@@ -115,9 +117,12 @@ def _writable(fd: int) -> None:
             pass  # the removal below then says what did not work
 
 
-def _writable_name(name: str, dir_fd: int) -> None:
+def _writable_name(name: str, dir_fd: int, root_mount: int, root_dev: int) -> bool:
     fd = dirs.open_dir(name, dir_fd)
     try:
+        if not dirs.same_place(fd, root_mount, root_dev):
+            return False
         _writable(fd)
+        return True
     finally:
         os.close(fd)
