@@ -56,7 +56,7 @@ class Job(NamedTuple):
 
 
 class Outcome:
-    """What an apply did to one cache. Thread-safe; sizes in bytes."""
+    """What an apply did to one cache, also when an ``error`` ended it early. Thread-safe; sizes in bytes."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -66,6 +66,15 @@ class Outcome:
         self.skipped: Dict[str, List[int]] = {}
         self.samples: List[Dict[str, Any]] = []
         self.notes: List[str] = []
+        self.error = ""
+
+    def run(self, work: Callable[[], None]) -> Outcome:
+        """Calls *work*; an error that ends it is kept in ``error``, so that what was done before it is still told."""
+        try:
+            work()
+        except Exception as exc:
+            self.error = "%s: %s" % (type(exc).__name__, exc)
+        return self
 
     def done(self, freed: int, inodes: int = 1, entries: int = 1) -> None:
         """Counts evictions that were carried out."""
@@ -100,6 +109,7 @@ class Outcome:
         out.skipped = {str(name): [int(c[0]), int(c[1])] for name, c in data["skipped"].items()}
         out.samples = list(data["samples"])
         out.notes = [str(text) for text in data["notes"]]
+        out.error = str(data["error"])
         return out
 
     def data(self) -> Dict[str, Any]:
@@ -111,6 +121,7 @@ class Outcome:
             "skipped": self.skipped,
             "samples": self.samples,
             "notes": self.notes,
+            "error": self.error,
         }
 
 

@@ -150,7 +150,10 @@ def _parent(pid: int, up: int, down: int, serve: Dict[str, Callable[[Any], Any]]
             if kind == _ASK:
                 name, argument = json.loads(data)
                 answer = _mount_of(pid, argument) if name == _MOUNT else serve[name](argument)
-                _write(down, _RESULT, _dump(answer))
+                try:
+                    _write(down, _RESULT, _dump(answer))
+                except BrokenPipeError:
+                    pass  # it has died; the next read says so
                 continue
             os.waitpid(pid, 0)
             if kind == _FAIL:

@@ -160,8 +160,10 @@ class _Purge:
 
         try:
             data = worker.as_owner(root.uid, root.gid, work, {"scan": lambda _none: list(self._scan(cache))})
-            self.outcomes[root.path] = core.Outcome.of(data)
-        except (worker.WorkerDied, worker.WorkFailed, PermissionError) as exc:
+            out = self.outcomes[root.path] = core.Outcome.of(data)
+            if out.error:
+                self.errors.append("%s: the purge stopped: %s" % (root.path, out.error))
+        except (worker.WorkerDied, worker.WorkFailed, OSError) as exc:
             self.errors.append("%s: the purge stopped: %s" % (root.path, exc))
         finally:
             fcntl.flock(root.fd, fcntl.LOCK_UN)
@@ -197,7 +199,7 @@ class _Purge:
             unreached=others,
             refused=self.host.refused,
             truncated=plan.entries > told,
-            acts=plan.acts,
+            acts=any(row["surveyed"] for row in result["caches"]) or not mine,
             notes=list(dict.fromkeys(list(plan.notes) + self.notes)),
             findings=self.host.findings,
             systems=self.host.systems,
@@ -243,10 +245,12 @@ class _Purge:
             result["left_out"] += [dict(item, cache=cache.root.path) for item in out.samples]
             del result["left_out"][CAP:]
             self.notes.extend(out.notes)
+        # Where more stayed than are told by name, which of the others went is not told either.
+        sure = out is None or sum(cell[0] for cell in out.skipped.values()) <= len(out.samples)
         if check or out is not None:
             for at in range(min(len(steps.rows), CAP - len(result["evicted"]))):
                 entry = planner.entry(steps, at)
-                if entry["path"] not in missed:
+                if entry["path"] not in missed and sure:
                     result["evicted"].append(dict(entry, cache=cache.root.path))
 
 

@@ -34,6 +34,7 @@ def empty() -> Dict[str, Any]:
         "findings": [],
         "systems": [],
         "looked_at": [],
+        "private_known": False,
     }
 
 

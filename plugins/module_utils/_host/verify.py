@@ -294,8 +294,11 @@ class _Verification:
             return _APPLY[cache.kind](root, fix, job).data()
 
         try:
-            return core.Outcome.of(worker.as_owner(root.uid, root.gid, work, {"scan": scan_here}))
-        except (worker.WorkerDied, worker.WorkFailed, PermissionError) as exc:
+            out = core.Outcome.of(worker.as_owner(root.uid, root.gid, work, {"scan": scan_here}))
+            if out.error:
+                self.errors.append("%s: the repair stopped: %s" % (root.path, out.error))
+            return out
+        except (worker.WorkerDied, worker.WorkFailed, OSError) as exc:
             self.errors.append("%s: the repair stopped: %s" % (root.path, exc))
             return None
         finally:

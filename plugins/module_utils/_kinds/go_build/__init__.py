@@ -32,7 +32,7 @@ GRAIN = 3600 * SECOND
 # C + 1 h cannot be named by an action younger than C.
 MARGINS = (0, 0, GRAIN)
 ENTRY = re.compile(r"[0-9a-f]{64}-[ad]\Z")
-LEFT = re.compile(r"^[0-9a-f]{64}-d\.evicting$")
+LEFT = re.compile(r"[0-9a-f]{64}-d\.evicting\Z")
 SHARD = re.compile(r"[0-9a-f]{2}\Z")
 ACTION_SIZE = 175
 README = b"This directory holds cached build artifacts from the Go build system."

@@ -29,7 +29,8 @@ def apply(root: Root, plan: CachePlan, job: Job) -> Outcome:
     what hangs on an action that is gone now, phase 2 the outputs, and those only when nothing of the first two was
     cut off by the time budget.
     """
-    return _Eviction(root, plan, job).run()
+    eviction = _Eviction(root, plan, job)
+    return eviction.out.run(eviction.run)
 
 
 class _Eviction:
@@ -45,26 +46,25 @@ class _Eviction:
         # File systems stamp with the time of the last tick (CONFIG_HZ), some milliseconds behind the clock.
         self.begun = time.time_ns() - 20_000_000
 
-    def run(self) -> Outcome:
+    def run(self) -> None:
         phases: List[List[int]] = [[], [], []]
         for row in self.plan.rows:
             phases[self.entries.phase[row]].append(row)
         try:
             if not self._phase(phases[0], self._evict):
                 self._cut(phases[1] + phases[2])
-                return self.out
+                return
             self.job.step("actions")
             if not self._phase(phases[1], self._evict_guarded):
                 self._cut(phases[2])
-                return self.out
+                return
             self.job.step("findings")
             if phases[2] and not self._may_take_outputs(phases[2]):
-                return self.out
+                return
             self.job.step("quiet")
             self._outputs(phases[2])
             self._mend(phases[2])
             self.job.step("outputs")
-            return self.out
         finally:
             for fd in self._fds.values():
                 if fd >= 0:

@@ -12,7 +12,7 @@ import stat
 from bisect import bisect_left
 from typing import Any, Dict, List, Optional
 
-from ..._core.survey import CacheRef, Entries, Survey
+from ..._core.survey import SECOND, CacheRef, Entries, Survey
 from ..._fs import dirs
 from ..._fs.identity import Root
 from . import (
@@ -33,6 +33,8 @@ from . import (
 
 _HOLDS = ("", "other owner", "findings not readable")
 _OTHER_OWNER, _UNREADABLE = 1, 2
+_DEEPEST = 256
+_FIRST = 1483228800 * SECOND  # 2017; the build cache came with Go 1.10 in 2018
 # putIndexEntry: "v1", action, output, size and time.
 ACTION_TEXT = re.compile(rb"v1 [0-9a-f]{64} [0-9a-f]{64} [ \d]{20} [ \d]{20}\n\Z")
 # Outputs that Go treats as part of a hit when they are there and as empty when they are not, under a key that is
@@ -46,6 +48,15 @@ def survey(root: Root) -> Survey:
     look = _Look(root)
     look.run()
     return look.result()
+
+
+def _shown(path: str) -> str:
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _used(st: os.stat_result) -> int:
+    """The last use; the arrival where the time stamp is older than Go's build cache itself (images, archives)."""
+    return st.st_mtime_ns if st.st_mtime_ns >= _FIRST else st.st_ctime_ns
 
 
 class _Look:
@@ -67,15 +78,17 @@ class _Look:
                 if stat.S_ISDIR(st.st_mode):
                     self._shard(name)
                 else:
+                    self._own(st)
                     self.damage.append({"path": name, "problem": "a shard that is no directory (never entered)"})
-            elif name == "fuzz" and stat.S_ISDIR(st.st_mode):
-                self._fuzz()
-            else:
-                self._own(st)
-                if name == "trim.txt":
-                    self.last = max(self.last, st.st_mtime_ns, self._trim_time())
-                elif name not in OWN:
-                    self.totals["foreign"] += 1
+                continue
+            if name not in OWN:
+                self.totals["foreign"] += 1
+            if stat.S_ISDIR(st.st_mode):
+                self._below(name)
+                continue
+            self._own(st)
+            if name == "trim.txt":
+                self.last = max(self.last, st.st_mtime_ns, self._trim_time())
 
     def _own(self, st: os.stat_result) -> None:
         self.totals["inodes"] += 1
@@ -94,11 +107,11 @@ class _Look:
         try:
             fd = dirs.open_dir(name, dir_fd)
         except OSError as exc:
-            self.unreached.append({"path": name, "why": os.strerror(exc.errno or 0)})
+            self.unreached.append({"path": _shown(name), "why": os.strerror(exc.errno or 0)})
             return -1
         if not dirs.same_place(fd, self.root.mount, self.root.device):
             os.close(fd)
-            self.damage.append({"path": name, "problem": "a mount inside the cache (never entered)"})
+            self.damage.append({"path": _shown(name), "problem": "a mount inside the cache (never entered)"})
             return -1
         return fd
 
@@ -117,7 +130,10 @@ class _Look:
             for name in os.listdir(fd):
                 try:
                     st = lstat(name, dir_fd=fd, follow_symlinks=False)
-                except OSError:
+                except FileNotFoundError:
+                    continue
+                except OSError as exc:
+                    self.unreached.append({"path": _shown(prefix + name), "why": os.strerror(exc.errno or 0)})
                     continue
                 mode = st.st_mode
                 if LEFT.match(name) and stat.S_ISREG(mode):
@@ -137,7 +153,7 @@ class _Look:
                 if match(name) is None or name[:2] != shard or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
                     self._foreign(prefix + name, st)
                     continue
-                used = st.st_mtime_ns
+                used = _used(st)
                 if stat.S_ISDIR(mode):
                     self._executable(prefix + name, fd, name, st, hold)
                     continue
@@ -151,7 +167,7 @@ class _Look:
                     ACTION if action else OUTPUT,
                     0 if action else 2,
                     used,
-                    used,
+                    st.st_mtime_ns,
                     st.st_ino,
                     blocks if st.st_nlink == 1 else 0,
                     st.st_size,
@@ -173,7 +189,7 @@ class _Look:
         self._own(st)
         self.totals["foreign"] += 1
         if stat.S_ISLNK(st.st_mode):
-            self.damage.append({"path": path, "problem": "a symlink inside a shard (never followed)"})
+            self.damage.append({"path": _shown(path), "problem": "a symlink inside a shard (never followed)"})
 
     def _executable(self, path: str, shard_fd: int, name: str, st: os.stat_result, hold: int) -> None:
         # PutExecutable: a directory named like an output with exactly one file in it; markUsed dates the directory.
@@ -191,37 +207,51 @@ class _Look:
                 freed += dirs.freed_by_unlink(inner)
                 inodes += 1
             row = self.entries.add(
-                path.encode(), EXECUTABLE, 2, st.st_mtime_ns, st.st_mtime_ns, st.st_ino, freed, size, inodes
+                path.encode(), EXECUTABLE, 2, _used(st), st.st_mtime_ns, st.st_ino, freed, size, inodes
             )
             self.entries.hold[row] = hold
             self.totals["executables"] += 1
-            self.last = max(self.last, st.st_mtime_ns)
+            self.last = max(self.last, _used(st))
         finally:
             os.close(fd)
 
-    def _fuzz(self) -> None:
-        top = self._open("fuzz", self.root.fd)
+    def _below(self, top_name: str) -> None:
+        """Counts everything below a folder that is no shard; of the fuzz corpora also what each of them holds."""
+        top = self._open(top_name, self.root.fd)
         if top < 0:
             return
-        stack = [("", top)]
-        while stack:
-            path, fd = stack.pop()
-            try:
-                self._own(os.fstat(fd))
-                files = size = 0
-                for name, st in dirs.entries(fd):
-                    if stat.S_ISDIR(st.st_mode):
-                        child = self._open(name, fd) if path.count("/") < 64 else -1
-                        if child >= 0:
-                            stack.append((path + "/" + name, child))
-                        continue
-                    self._own(st)
-                    files += 1
-                    size += st.st_size
-                if files:
-                    self.fuzz.append({"target": path.lstrip("/"), "inputs": files, "bytes": size})
-            finally:
+        stack = [(top_name, top, iter(dirs.names(top)))]
+        self._own(os.fstat(top))
+        sums: Dict[str, List[int]] = {}
+        try:
+            while stack:
+                path, fd, names = stack[-1]
+                name = next(names, None)
+                if name is None:
+                    os.close(stack.pop()[1])
+                    continue
+                st = dirs.lstat_or_none(name, fd)
+                if st is None:
+                    continue
+                self._own(st)
+                if not stat.S_ISDIR(st.st_mode):
+                    cell = sums.setdefault(path, [0, 0])
+                    cell[0] += 1
+                    cell[1] += st.st_size
+                elif len(stack) >= _DEEPEST:
+                    self.unreached.append(
+                        {"path": _shown(path + "/" + name), "why": "deeper than %d folders" % _DEEPEST}
+                    )
+                else:
+                    child = self._open(name, fd)
+                    if child >= 0:
+                        stack.append((path + "/" + name, child, iter(dirs.names(child))))
+        finally:
+            for _path, fd, _names in stack:
                 os.close(fd)
+        if top_name == "fuzz":
+            for path, (files, size) in sums.items():
+                self.fuzz.append({"target": _shown(path[len("fuzz/") :]), "inputs": files, "bytes": size})
 
     def result(self) -> Survey:
         root = self.root

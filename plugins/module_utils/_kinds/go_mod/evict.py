@@ -52,6 +52,7 @@ class _Held:
         self.lock = lock
         self.parent = -1
         self.marked = False
+        self.there_before = False
         self.trash = ""
 
     def release(self) -> None:
@@ -63,7 +64,8 @@ class _Held:
 
 def apply(root: Root, plan: CachePlan, job: Job) -> Outcome:
     """Carries out *plan* with the rights of this process; see the module's text for the order."""
-    return _Eviction(root, plan, job).run()
+    eviction = _Eviction(root, plan, job)
+    return eviction.out.run(eviction.run)
 
 
 class _Eviction:
@@ -75,7 +77,7 @@ class _Eviction:
         self.out = Outcome()
         self.hits = 0
 
-    def run(self) -> Outcome:
+    def run(self) -> None:
         by_tier: List[List[int]] = [[], [], [], []]
         for row in self.plan.rows:
             by_tier[self.entries.tier[row]].append(row)
@@ -86,7 +88,6 @@ class _Eviction:
         trees = [row for row in self.plan.rows if self.entries.tier[row] in (TREE, BARE)]
         for start in range(0, len(trees), _BATCH):
             self._trees(trees[start : start + _BATCH])
-        return self.out
 
     def _timely(self, row: int) -> bool:
         if not self.job.late():
@@ -98,7 +99,8 @@ class _Eviction:
         return self.entries.key(row).decode("utf-8", "surrogateescape")
 
     def _skip(self, reason: str, row: int, detail: str = "") -> None:
-        self.out.skip(reason, self._path(row), self.entries.freed[row], detail)
+        path = self.entries.key(row).decode("utf-8", "backslashreplace")
+        self.out.skip(reason, path, self.entries.freed[row], detail)
 
     def _place(self, row: int) -> _Place:
         path = self._path(row)
@@ -196,6 +198,9 @@ class _Eviction:
         except FileNotFoundError:
             self.out.done(0, 0)  # Go's own clean-up of temporary trees was faster
             return
+        if gone.left and not gone.inodes:
+            self._skip(core.ERROR, row, "%s: %s" % gone.left[0])
+            return
         if gone.left:
             self.out.note(
                 "%s: %d names stayed, the first: %s (%s)" % ((self._path(row), len(gone.left)) + gone.left[0])
@@ -244,6 +249,8 @@ class _Eviction:
                     continue
                 st = self._zip_may_go(held)
                 if st is not None:
+                    if dirs.lstat_or_none(held.place.name + ".partial", held.folder) is not None:
+                        os.unlink(held.place.name + ".partial", dir_fd=held.folder)
                     os.unlink(held.place.name + ".zip", dir_fd=held.folder)
                     self.out.done(freed + dirs.freed_by_unlink(st), 2 if freed else 1)
             except OSError as exc:
@@ -256,7 +263,9 @@ class _Eviction:
         st = dirs.lstat_or_none(held.place.name + ".zip", held.folder)
         if not self._same(held.row, st, False):
             return None
-        if dirs.lstat_or_none(held.place.name + ".partial", held.folder) is not None or self._tree_is_there(held.place):
+        mark = dirs.lstat_or_none(held.place.name + ".partial", held.folder)
+        # An old mark without its tree, whose lock we hold, was left by an extraction or an eviction that was killed.
+        if self._tree_is_there(held.place) or (mark is not None and mark.st_ctime_ns > self.entries.used[held.row]):
             self._skip(core.USED, held.row)
             return None
         return st
@@ -286,7 +295,7 @@ class _Eviction:
             if self._sound(row):
                 sound.append(row)
 
-        core.in_threads(check, rows, min(self.job.threads, 4), lambda: False)
+        core.in_threads(check, rows, min(self.job.threads, 4), lambda: False, 1)
         held = [found for found in (self._mark(row) for row in sorted(sound, key=rows.index)) if found is not None]
         if not held:
             return
@@ -305,6 +314,7 @@ class _Eviction:
                 self._delete(one)
         finally:
             for one in held:
+                self._unmark(one)
                 one.release()
 
     def _sound(self, row: int) -> bool:
@@ -339,8 +349,11 @@ class _Eviction:
         if held is None:
             return None
         try:
-            if dirs.lstat_or_none(held.place.name + ".partial", held.folder) is not None:
-                self._skip(core.CHANGED, row, "an extraction was cut off; Go repairs it at the next use")
+            mark = dirs.lstat_or_none(held.place.name + ".partial", held.folder)
+            # An old mark whose lock we hold: an extraction or an eviction was killed. No go command takes such a tree.
+            held.there_before = mark is not None
+            if mark is not None and mark.st_ctime_ns > self.entries.used[row]:
+                self._skip(core.USED, row)
                 held.release()
                 return None
             parent, _slash, name = held.place.tree.rpartition("/")
@@ -348,9 +361,10 @@ class _Eviction:
             if not self._may_go(held, name):
                 held.release()
                 return None
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-            os.close(os.open(held.place.name + ".partial", flags, 0o666, dir_fd=held.folder))
-            held.marked = True
+            if not held.there_before:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+                os.close(os.open(held.place.name + ".partial", flags, 0o666, dir_fd=held.folder))
+                held.marked = True
             return held
         except OSError as exc:
             self._skip(core.ERROR, row, os.strerror(exc.errno or 0))
@@ -379,6 +393,9 @@ class _Eviction:
                 os.unlink(held.place.name + ".partial", dir_fd=held.folder)
             except FileNotFoundError:
                 pass
+            except OSError as exc:
+                # Go extracts the tree again at its next use.
+                self.out.note("%s: .partial stayed (%s)" % (held.place.tree, os.strerror(exc.errno or 0)))
             held.marked = False
 
     def _back_off(self, held: _Held, reason: str, detail: str = "") -> None:
@@ -397,6 +414,7 @@ class _Eviction:
             # The name is one that Go's unzip removes at the next extraction, should this process die here.
             held.trash = "%s.tmp-%d" % (name, random.randrange(10**9))
             os.rename(name, held.trash, src_dir_fd=held.parent, dst_dir_fd=held.parent)
+            held.marked = True
             self.job.step("renamed")
             self.job.forget(held.place.tree)
             self._unmark(held)

@@ -103,6 +103,7 @@ def _add(out: Outcome, other: Outcome) -> None:
     out.samples.extend(other.samples[: max(0, core.CAP - len(out.samples))])
     for text in other.notes:
         out.note(text)
+    out.error = out.error or other.error
 
 
 def _base(tree: bytes) -> str:

@@ -17,8 +17,8 @@ from ..._go import modpath
 from ..._go.mask import mask
 from . import BARE, GRAIN_RELATIME, KIND, LEFTOVER, MARGINS, TIERS, TOOLCHAIN, TREE, ZIP
 
-HOLDS = ("", "other owner", "unknown tree", "repository inside", "not reached whole", "being extracted", "no .ziphash")
-_OWNER, _UNKNOWN, _REPOSITORY, _PART, _EXTRACTING, _NO_HASH = range(1, 7)
+HOLDS = ("", "other owner", "unknown tree", "repository inside", "not reached whole", "no .ziphash")
+_OWNER, _UNKNOWN, _REPOSITORY, _PART, _NO_HASH = range(1, 6)
 _DEEPEST_MODULE = 64
 _DEEPEST_TREE = 512
 _TMP_TREE = re.compile(r"^(.+@[^@]+)\.tmp-\d+$")
@@ -178,8 +178,9 @@ class _Look:
             if not stat.S_ISREG(st.st_mode):
                 self.damage.append({"path": path, "problem": "no regular file"})
                 continue
-            self.last = max(self.last, st.st_mtime_ns)
             stem, _dot, part = name.rpartition(".")
+            if part not in ("lock", "partial"):  # an eviction may make these too
+                self.last = max(self.last, st.st_mtime_ns)
             if part == "tmp":
                 self.leftovers.append((path, st, dirs.freed_by_unlink(st), st.st_size, 1))
             elif stem and part in _PARTS:
@@ -404,9 +405,7 @@ class _Look:
             self.totals["trees"] += 1
             held += tree.freed
             row = self._add_tree(entries, tree, TREE if zipped is not None else BARE, used, group)
-            if "partial" in files:
-                entries.hold[row] = _EXTRACTING
-            elif "ziphash" not in files and not entries.hold[row]:
+            if "ziphash" not in files and not entries.hold[row]:
                 entries.hold[row] = _NO_HASH
         if zipped is not None:
             self.totals["zips"] += 1
@@ -428,8 +427,6 @@ class _Look:
             entries.waits[zip_row] = row
             if zipped.st_uid != self.root.uid:
                 entries.hold[zip_row] = _OWNER
-            elif "partial" in files:
-                entries.hold[zip_row] = _EXTRACTING
         return held
 
     def _add_tree(self, entries: Entries, tree: _Tree, tier: int, used: int, group: int) -> int:
