@@ -24,6 +24,35 @@ import goproxy
 
 DAY = 86400
 
+_GO_MOD = """module example.org/project
+
+go 1.21
+
+require (
+\texample.com/lib v0.2.0
+\texample.com/big v1.0.0
+)
+"""
+# Without imports, so that a cold build compiles little more than the runtime; the self-assignment is what vet finds.
+_PACKAGE = """package pNUMBER
+
+// F returns what it gets.
+func F(n int) int {
+\tn = n
+\treturn n + NUMBER
+}
+"""
+TEST = """package pNUMBER
+
+import "testing"
+
+func TestF(t *testing.T) {
+\tif F(1) != 1+NUMBER {
+\t\tt.Fatal()
+\t}
+}
+"""
+
 
 def go_command() -> str:
     """The go command to test with: the one that the test command names, else the one on PATH."""
@@ -65,30 +94,24 @@ class Lab:
         self._write_project()
 
     def _write_project(self) -> None:
-        packages = 12
         self.project.mkdir()
-        (self.project / "go.mod").write_text(
-            "module example.org/project\n\ngo 1.21\n\nrequire (\n\texample.com/lib v0.2.0\n\texample.com/big v1.0.0\n)\n"
-        )
-        imports = []
-        for number in range(packages):
+        (self.project / "go.mod").write_text(_GO_MOD)
+        imports = ['_ "example.com/lib"', '_ "example.com/big"']
+        for number in range(12):
             folder = self.project / f"p{number}"
             folder.mkdir()
-            imports.append(f'\t_ "example.org/project/p{number}"')
-            (folder / "p.go").write_text(
-                f'package p{number}\n\nimport (\n\t"fmt"\n\t"strings"\n)\n\n'
-                f'// F has a mistake that vet finds.\nfunc F() string {{ return strings.ToUpper(fmt.Sprintf("%d", "x{number}")) }}\n'
-            )
-            (folder / "p_test.go").write_text(
-                f'package p{number}\n\nimport "testing"\n\nfunc TestLength(t *testing.T) {{\n\tif len(F()) == 0 {{\n\t\tt.Fatal()\n\t}}\n}}\n'
-            )
-        lib = goproxy.package_name("example.com/lib")
-        big = goproxy.package_name("example.com/big")
+            imports.append(f'"example.org/project/p{number}"')
+            (folder / "p.go").write_text(_PACKAGE.replace("NUMBER", str(number)))
+        lines = "\n".join("\t" + item for item in imports)
+        calls = " + ".join(f"p{number}.F({number})" for number in range(12))
         (self.project / "main.go").write_text(
-            'package main\n\nimport (\n\t"encoding/json"\n\t"os"\n'
-            + "\n".join(imports)
-            + f'\n\n\t_ "example.com/lib"\n\t_ "example.com/big"\n)\n\n// {lib} {big}\nfunc main() {{ _ = json.NewEncoder(os.Stdout).Encode(os.Args) }}\n'
+            f"package main\n\nimport (\n{lines}\n)\n\nfunc main() {{ println({calls}) }}\n"
         )
+
+    def add_tests(self) -> None:
+        """Gives each package a test (which brings in package testing and all that it needs)."""
+        for number in range(12):
+            (self.project / f"p{number}" / "p_test.go").write_text(TEST.replace("NUMBER", str(number)))
 
     def run(self, *args: str, **extra: str) -> subprocess.CompletedProcess[str]:
         """Runs ``go`` with these arguments in the project."""

@@ -65,7 +65,8 @@ def _under_fire(lab: Lab, shoot: Any, before_round: Any = lambda: None, per_roun
 
 def test_no_build_fails_while_old_entries_are_pruned_back_to_back(lab: Lab) -> None:
     """F01, F08: each round starts with a cache that was last used 30 days ago, and prunes at the least floor."""
-    lab.must("build", "-o", str(lab.top / "out"), ".")
+    lab.add_tests()
+    lab.must("test", "-vet=off", "./...")
     evicted = [0]
 
     def shoot() -> None:
@@ -75,7 +76,7 @@ def test_no_build_fails_while_old_entries_are_pruned_back_to_back(lab: Lab) -> N
     count, failed = _under_fire(lab, shoot, lambda: lab.age(30 * DAY))
     assert failed == []
     assert count >= 4
-    assert evicted[0] > 300, "the test must have met builds with something to evict"
+    assert evicted[0] > 50, "the test must have met builds with something to evict"
 
 
 def test_no_build_fails_while_module_trees_are_evicted(lab: Lab, monkeypatch: Any) -> None:
