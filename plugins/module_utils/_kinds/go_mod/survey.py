@@ -376,7 +376,7 @@ class _Look:
             "vcs": self.vcs[:20],
             "credentials": sum(1 for item in self.vcs if item["credentials"]),
             "leftovers": len(self.leftovers),
-            "unknown_trees": sorted(tree.path for tree in self.unknown)[:20],
+            "unknown": sorted(tree.path for tree in self.unknown)[:20],
         }
         return Survey(
             CacheRef(KIND, root.path, root.given, root.uid, root.gid, root.device, root.inode),
