@@ -225,6 +225,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gofleet.cache.plugins.module_utils._core import units
+from ansible_collections.gofleet.cache.plugins.module_utils._fs import system
 from ansible_collections.gofleet.cache.plugins.module_utils._go import canary
 
 
@@ -257,6 +258,9 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    problem = system.unsupported()
+    if problem:
+        module.fail_json(msg=problem)
     given = module.params
     request = canary.Request(
         given["account"],

@@ -270,7 +270,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gofleet.cache.plugins.module_utils._fs import atomic
+from ansible_collections.gofleet.cache.plugins.module_utils._fs import atomic, system
 from ansible_collections.gofleet.cache.plugins.module_utils._go import configure, envedit
 from ansible_collections.gofleet.cache.plugins.module_utils._go.mask import mask_value
 
@@ -394,6 +394,9 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    problem = system.unsupported()
+    if problem:
+        module.fail_json(msg=problem)
     try:
         result = run(module)
     except (configure.Impossible, atomic.NotWritten) as error:

@@ -457,6 +457,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.gofleet.cache.plugins.module_utils._fs import system
 from ansible_collections.gofleet.cache.plugins.module_utils._go import overview
 
 
@@ -488,6 +489,9 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    problem = system.unsupported()
+    if problem:
+        module.fail_json(msg=problem)
     wrong = check_arguments(module.params)
     if wrong:
         module.fail_json(msg=wrong)

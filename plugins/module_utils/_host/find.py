@@ -10,7 +10,7 @@ from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional, Sequence, T
 
 from .. import _kinds
 from .._discover import roots, search
-from .._fs import identity
+from .._fs import identity, system
 from .._go import accounts, evaluate, services, toolchain
 
 _PRIVATE = ("GOPRIVATE", "GONOPROXY", "GONOSUMDB")
@@ -116,6 +116,9 @@ def find(request: Request) -> Host:
     Raises BadRequest for options that name something impossible: an account that does not exist, a path that is
     empty, relative, ``off``, ``/``, a home, a GOROOT, a repository, or no cache. A path that does not exist is fine.
     """
+    problem = system.unsupported()
+    if problem:
+        raise BadRequest(problem)
     settings = _Settings()
     tools: List[toolchain.Toolchain] = []
     gathered_homes: List[str] = []

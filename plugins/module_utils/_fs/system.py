@@ -1,0 +1,27 @@
+# Copyright (c) 2026 The gofleet.cache authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which systems this collection works on, said before anything else is done."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def unsupported() -> str:
+    """Why nothing can be done on this system, with the remedy; '' on a supported one."""
+    if sys.version_info < (3, 8):
+        return (
+            "Python %d.%d of %s is too old, 3.8 or later is needed; install a newer one beside it (python3.11 on RHEL 8) "
+            "and set ansible_python_interpreter to it" % (sys.version_info[0], sys.version_info[1], sys.executable)
+        )
+    if not sys.platform.startswith("linux"):
+        return (
+            "this host runs %s; Go's caches are cleaned on Linux only, because the look for running builds and for "
+            "mounts below a cache needs Linux's /proc" % sys.platform
+        )
+    if not os.path.isdir("/proc/self"):
+        return "/proc is not mounted here; without it running builds and mounts below a cache cannot be seen"
+    return ""
