@@ -12,6 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
+#: Seconds in which other programs' temporary files may go again.
+PATIENCE = 6.0
 #: In a temporary folder, what Go, Ansible, Python's tempfile and this project would leave.
 _TEMPORARY = ("go-build", "go-link", "gotoolchain", "ansible", "gofleet", "pymp-", "go.")
 #: Below a home, what Go, Ansible, pip and this project would make.
@@ -70,22 +72,32 @@ class Watch:
         return found
 
     def left(self) -> list[str]:
-        """What is new. What a living process of somebody else still works with is not counted."""
-        new = self._look() - self.before
-        if new:  # another program's temporary folder is gone again, or is named on its command line
-            time.sleep(1)
-            used = _command_lines()
-            new = {path for path in new & self._look() if path.encode() not in used}
-        return sorted(path for path in new if not Path(path).is_relative_to(self.own))
+        """What is new, and stays although no process that is not ours works with it.
+
+        Other programs use the same temporary folders: theirs go again, or are named by a process of theirs.
+        """
+        until = time.monotonic() + PATIENCE
+        while True:
+            new = {path for path in self._look() - self.before if not Path(path).is_relative_to(self.own)}
+            used = _mentioned() if new else b""
+            new = {path for path in new if os.fsencode(path) not in used}
+            if not new or time.monotonic() > until:
+                return sorted(new)
+            time.sleep(0.5)
 
 
-def _command_lines() -> bytes:
+def _mentioned() -> bytes:
+    """Command lines, environments and current directories of all processes that may be seen."""
     found = []
     for name in os.listdir("/proc"):
-        if name.isdigit():
+        if name.isdigit() and int(name) != os.getpid():
             for file in ("cmdline", "environ"):
                 try:
                     found.append(Path(f"/proc/{name}/{file}").read_bytes())
                 except OSError:
                     continue
+            try:
+                found.append(os.fsencode(os.readlink(f"/proc/{name}/cwd")))
+            except OSError:
+                continue
     return b"\n".join(found)
