@@ -12,6 +12,7 @@ cannot lead outside (CVE-2018-6954, CVE-2022-21658 and their kin).
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 from typing import Callable, Iterator, List, NamedTuple, Optional, Tuple
@@ -191,11 +192,7 @@ def open_path(path: str) -> Opened:
 
 def _is_path_only(fd: int) -> bool:
     """Whether *fd* was opened with O_PATH and so cannot be read from."""
-    try:
-        with os.scandir(fd):
-            return False
-    except OSError:
-        return True
+    return bool(fcntl.fcntl(fd, fcntl.F_GETFL) & getattr(os, "O_PATH", 0))
 
 
 def same_place(fd: int, root_mount: int, root_dev: int) -> bool:
