@@ -1,0 +1,92 @@
+# Copyright (c) 2026 The gofleet.cache authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import List, Tuple
+
+import pytest
+
+from ansible_collections.gofleet.cache.plugins.module_utils._core import evict
+from ansible_collections.gofleet.cache.tests.fixtures import synthetic
+
+
+def activity(*who: Tuple[int, int], complete: bool = True) -> evict.Activity:
+    return evict.Activity(tuple((pid, start, "go") for pid, start in who), complete)
+
+
+def test_threads_do_every_row_once() -> None:
+    seen: List[int] = []
+    lock = threading.Lock()
+
+    def work(row: int) -> None:
+        with lock:
+            seen.append(row)
+
+    assert evict.in_threads(work, range(1000), 8, lambda: False) == 1000
+    assert sorted(seen) == list(range(1000))
+
+
+def test_one_thread_keeps_the_order() -> None:
+    seen: List[int] = []
+    evict.in_threads(seen.append, range(100), 1, lambda: False)
+    assert seen == list(range(100))
+
+
+def test_a_stop_leaves_the_rest_and_says_how_many_were_begun() -> None:
+    seen: List[int] = []
+    begun = evict.in_threads(seen.append, range(1000), 1, lambda: len(seen) >= 100)
+    assert begun == len(seen)
+    assert 100 <= begun < 200
+
+
+def test_an_error_in_a_thread_is_the_callers() -> None:
+    def work(row: int) -> None:
+        if row == 70:
+            raise OSError("broken disk")
+
+    for threads in (1, 4):
+        with pytest.raises(OSError, match="broken disk"):
+            evict.in_threads(work, range(1000), threads, lambda: False)
+
+
+def test_an_error_does_not_hide_what_was_done_before_it() -> None:
+    out = evict.Outcome()
+
+    def work() -> None:
+        out.done(4096)
+        raise OSError("broken disk")
+
+    got = evict.Outcome.of(out.run(work).data())
+    assert (got.evicted, got.freed, got.error) == (1, 4096, "OSError: broken disk")
+
+
+def test_every_skip_is_counted_and_the_first_hundred_are_named() -> None:
+    out = evict.Outcome()
+    for number in range(250):
+        out.skip(evict.USED, "p%d" % number, 10)
+    assert out.skipped == {evict.USED: [250, 2500]}
+    assert [item["path"] for item in out.samples] == ["p%d" % n for n in range(100)]
+
+
+def test_quiet_means_that_those_who_lived_at_first_have_exited() -> None:
+    """A tool that came later is not waited for, and a reused pid is another tool."""
+    scans = [activity((5, 1), (6, 1)), activity((5, 1), (7, 9)), activity((5, 2), (7, 9))]
+    job = synthetic.job(scan=lambda: scans.pop(0))
+    assert evict.wait_quiet(job) is True
+    assert scans == []
+
+
+def test_waiting_for_quiet_ends_with_the_time_limit() -> None:
+    """F33."""
+    begun = time.monotonic()
+    assert evict.wait_quiet(synthetic.job(scan=lambda: activity((5, 1)), seconds=0.3)) is False
+    assert time.monotonic() - begun < 3
+
+
+def test_a_scan_that_does_not_see_everything_proves_nothing_once_it_saw_a_tool() -> None:
+    scans = [activity((5, 1), complete=False), activity(complete=False)]
+    assert evict.wait_quiet(synthetic.job(scan=lambda: scans.pop(0))) is False
