@@ -252,10 +252,13 @@ class Demo:
         private = [name for name in trees | zips if name.startswith(goproxy.PRIVATE)]
         out.check(not private, f"{agent.name}: no private module was evicted", ", ".join(private))
         fact["evicted_trees"] = sorted(trees)
+        strangers = sorted({item["detail"] for item in result["left_out"] if item["reason"] == "in use"})
         text = f"evicted {entries(evicted)}, freed {size(result['freed_bytes'])}"
         if quiet:
             text += "; same plan as in check mode"
         out.row(agent.name, text + skips(result))
+        if strangers:
+            out.row("", f"a Go tool runs that does not say which module cache it uses: {', '.join(strangers)}")
         if trees:
             out.row("", f"extracted modules that went (they come back from their zips): {', '.join(sorted(trees))}")
 
@@ -393,6 +396,7 @@ class Demo:
         rows += self._proofs(facts)
         self.out.say()
         self.out.table(["", *names, "total"], rows)
+        self.out.say("Before and after are counted file by file. On agent-busy builds made entries anew meanwhile.", 3)
 
     def _plan(self, fact: dict[str, Any]) -> str:
         digest = fact["purge"]["plan_digest"]

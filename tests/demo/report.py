@@ -31,6 +31,12 @@ def count(number: int, word: str, plural: str = "") -> str:
     return f"{number} {word if number == 1 else plural or word + 's'}"
 
 
+def _cpu() -> float:
+    """Seconds of processor time of this process and all children that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
 class Report:
     """Prints as it goes, and remembers every check for the end."""
 
@@ -72,13 +78,14 @@ class Report:
         """A numbered heading, and behind what it did, the seconds that it took."""
         number = len(self.steps) + 1
         print("\n" + self.paint(f"{number:2}. {title}", "1"), flush=True)
-        begin = time.monotonic()
+        begin, before = time.monotonic(), _cpu()
         row: dict[str, Any] = {"step": number, "title": title}
         self.steps.append(row)
         try:
             yield
         finally:
             row["seconds"] = round(time.monotonic() - begin, 1)
+            row["cpu_seconds"] = round(_cpu() - before, 1)
             print(self.paint(f"   ({row['seconds']:.1f} s)", "2"), flush=True)
 
     def check(self, held: bool, promise: str, otherwise: str = "") -> bool:
