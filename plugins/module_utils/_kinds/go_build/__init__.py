@@ -45,16 +45,12 @@ def looks_like(fd: int) -> Optional[str]:
 
     The README that Go writes, or, for caches that were copied without it, a numeric trim.txt; and shard folders.
     """
-    marker = False
-    try:
-        marker = dirs.read_small("README", fd, 256).startswith(README)
-    except OSError:
-        pass
-    if not marker:
-        try:
-            marker = dirs.read_small("trim.txt", fd, 64).strip().isdigit()
-        except OSError:
-            pass
+    readme, trim = _content("README", fd), _content("trim.txt", fd)
+    if readme is not None or trim is not None:
+        marker = (readme or b"").startswith(README) or (trim or b"").strip().isdigit()
+    else:
+        # Somebody else's cache, whose files this process may not read without a trace, nor ever remove.
+        marker = all(_is_file(name, fd) for name in ("README", "trim.txt"))
     if not marker:
         return "neither Go's README nor a trim.txt of its form is there"
     for name in ("00", "7f", "ff"):
@@ -67,3 +63,18 @@ def looks_like(fd: int) -> Optional[str]:
             if st is not None and stat.S_ISDIR(st.st_mode):
                 return None
     return "no shard folder (00 to ff) is there"
+
+
+def _content(name: str, fd: int) -> Optional[bytes]:
+    """The beginning of a file; b"" where it cannot be read, None where only its owner can without a trace."""
+    try:
+        return dirs.read_small(name, fd, 256)
+    except dirs.CannotLook:
+        return None
+    except OSError:
+        return b""
+
+
+def _is_file(name: str, fd: int) -> bool:
+    st = dirs.lstat_or_none(name, fd)
+    return st is not None and stat.S_ISREG(st.st_mode)

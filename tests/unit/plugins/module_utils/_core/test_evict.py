@@ -14,8 +14,8 @@ from ansible_collections.gofleet.cache.plugins.module_utils._core import evict
 from ansible_collections.gofleet.cache.tests.fixtures import synthetic
 
 
-def activity(*who: Tuple[int, int], complete: bool = True) -> evict.Activity:
-    return evict.Activity(tuple((pid, start, "go") for pid, start in who), complete)
+def activity(*who: Tuple[int, int]) -> evict.Activity:
+    return evict.Activity(tuple((pid, start, "go") for pid, start in who), True)
 
 
 def test_threads_do_every_row_once() -> None:
@@ -72,11 +72,9 @@ def test_every_skip_is_counted_and_the_first_hundred_are_named() -> None:
     assert [item["path"] for item in out.samples] == ["p%d" % n for n in range(100)]
 
 
-def test_quiet_means_that_those_who_lived_at_first_have_exited() -> None:
-    """A tool that came later is not waited for, and a reused pid is another tool."""
-    scans = [activity((5, 1), (6, 1)), activity((5, 1), (7, 9)), activity((5, 2), (7, 9))]
-    job = synthetic.job(scan=lambda: scans.pop(0))
-    assert evict.wait_quiet(job) is True
+def test_quiet_is_a_moment_without_any_tool() -> None:
+    scans = [activity((5, 1), (6, 1)), activity((7, 9)), activity()]
+    assert evict.wait_quiet(synthetic.job(scan=lambda: scans.pop(0))) is True
     assert scans == []
 
 
@@ -85,8 +83,3 @@ def test_waiting_for_quiet_ends_with_the_time_limit() -> None:
     begun = time.monotonic()
     assert evict.wait_quiet(synthetic.job(scan=lambda: activity((5, 1)), seconds=0.3)) is False
     assert time.monotonic() - begun < 3
-
-
-def test_a_scan_that_does_not_see_everything_proves_nothing_once_it_saw_a_tool() -> None:
-    scans = [activity((5, 1), complete=False), activity(complete=False)]
-    assert evict.wait_quiet(synthetic.job(scan=lambda: scans.pop(0))) is False
