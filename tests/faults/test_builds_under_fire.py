@@ -21,12 +21,11 @@ SECONDS = 12.0
 def _command(lab: Lab, number: int, chance: random.Random) -> tuple[str, ...]:
     """One go command of builder *number*, after a change to one source file."""
     source = lab.project / f"p{chance.randrange(12)}" / "p.go"
-    source.write_text(
-        re.sub(r"(// F [^\n]*?)( \d+)?\n", rf"\1 {chance.randrange(10**9)}\n", source.read_text(), count=1)
-    )
-    return chance.choice(
-        [("build", "-o", str(lab.top / f"out{number}"), "."), ("test", "-vet=off", "./..."), ("list", "-deps", "./...")]
-    )
+    changed = re.sub(r"(// F [^\n]*?)( \d+)?\n", rf"\1 {chance.randrange(10**9)}\n", source.read_text(), count=1)
+    draft = lab.top / f"draft{number}"
+    draft.write_text(changed)
+    draft.replace(source)  # the other builder reads either the old file or the new one
+    return chance.choice([("build", "-o", str(lab.top / f"out{number}"), "."), ("list", "-deps", "-export", "./...")])
 
 
 def _under_fire(lab: Lab, shoot: Any, before_round: Any = lambda: None, per_round: int = 2) -> tuple[int, list[str]]:
@@ -65,8 +64,7 @@ def _under_fire(lab: Lab, shoot: Any, before_round: Any = lambda: None, per_roun
 
 def test_no_build_fails_while_old_entries_are_pruned_back_to_back(lab: Lab) -> None:
     """F01, F08: each round starts with a cache that was last used 30 days ago, and prunes at the least floor."""
-    lab.add_tests()
-    lab.must("test", "-vet=off", "./...")
+    lab.must("build", "-o", str(lab.top / "out"), ".")
     evicted = [0]
 
     def shoot() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 CAP = 100
 
@@ -37,8 +37,8 @@ class Activity(NamedTuple):
 class Job(NamedTuple):
     """What an eviction may rely on: ``deadline`` on time.monotonic()'s clock, ``scan`` asks for running tools.
 
-    ``below_floor`` says that the plan takes entries younger than the least floor, so that the second phase must wait
-    until every tool that lived at the end of the first has exited. ``forget`` is called with the path below the root
+    ``below_floor`` says that the plan takes entries younger than the least floor, whose use leaves no trace: then the
+    second phase may run only while no tool does. ``forget`` is called with the path below the root
     of what has just been taken out of sight, so that what other caches know of it goes too. ``step`` is called with a
     name at each step boundary (fault injection in tests; nothing in production).
     """
@@ -166,18 +166,12 @@ def in_threads(
     return state["next"]
 
 
-def wait_quiet(job: Job, first: Optional[Activity] = None) -> bool:
-    """Waits until every tool that may use the cache now has exited; False when the time budget ran out first.
-
-    A tool is known by pid and start time, so that a reused pid does not keep the run waiting.
-    """
-    before = first or job.scan()
-    waiting = {(pid, start) for pid, start, _name in before.who}
+def wait_quiet(job: Job) -> bool:
+    """Waits for a moment in which no tool runs that may use the cache; False when the time budget ran out first."""
     pause = 0.05
-    while waiting:
+    while job.scan().who:
         if job.late():
             return False
         time.sleep(min(pause, max(0.0, job.deadline - time.monotonic())))
         pause = min(pause * 1.5, 1.0)
-        waiting &= {(pid, start) for pid, start, _name in job.scan().who}
-    return before.complete or not before.who
+    return True

@@ -20,6 +20,7 @@ from . import ASIDE, EXECUTABLE, OUTPUT
 
 _SETTLE = 1.0
 _ASIDE_AT_ONCE = 64
+_SLICE = 1000
 
 
 def apply(root: Root, plan: CachePlan, job: Job) -> Outcome:
@@ -90,35 +91,41 @@ class _Eviction:
             self.out.note("%d actions were used since: the outputs stay for the next run" % self.stayed)
             return False
         if self.job.below_floor and not core.wait_quiet(self.job):
-            for row in rows:
-                self.out.skip(core.BUSY, self._path(row), self.entries.freed[row])
-            self.out.note(
-                "Go tools that lived when the actions went are still running: the outputs stay for the next run"
-            )
+            self._busy(rows)
             return False
         return True
 
-    def _outputs(self, rows: List[int]) -> None:
-        """Takes the outputs; with care unless the agent is proven idle.
+    def _busy(self, rows: List[int]) -> None:
+        for row in rows:
+            self.out.skip(core.BUSY, self._path(row), self.entries.freed[row])
+        self.out.note("Go tools are running: the outputs that are left stay for the next run")
 
-        A command that found an action before it went marks the output within milliseconds: the pause lets it. One that
-        makes an output anew reads the old file first, at any moment, also between our look and the unlink. So a file
-        is renamed aside, looked at again, and given its name back if somebody has read or marked it.
+    def _outputs(self, rows: List[int]) -> None:
+        """Takes the outputs, in one of two ways.
+
+        Below the floor use leaves no trace, so they go only while no Go tool runs, looked at before each slice.
+
+        Else a command that found an action before it went marks the output within milliseconds: the pause lets it.
+        One that makes an output anew reads the old file first, at any moment, also between our look and the unlink.
+        So a file is renamed aside, looked at again, and given its name back if somebody has read or marked it.
         """
+        if self.job.below_floor:
+            for at in range(0, len(rows), _SLICE):
+                if self.job.scan().who:
+                    self._busy(rows[at:])
+                    return
+                self._phase(rows[at : at + _SLICE], self._evict_output)
+            return
         if not rows:
             return
-        careful = not self.plan.idle
-        if careful:
-            pause = min(_SETTLE, max(0.0, self.job.deadline - time.monotonic()))
-            time.sleep(pause)
-            files = [row for row in rows if self.entries.tier[row] == OUTPUT]
-            parts = [files[at : at + _ASIDE_AT_ONCE] for at in range(0, len(files), _ASIDE_AT_ONCE)]
-            begun = core.in_threads(
-                lambda at: self._aside(parts[at]), range(len(parts)), self.job.threads, self.job.late, 1
-            )
-            self._cut([row for part in parts[begun:] for row in part])
-            rows = [row for row in rows if self.entries.tier[row] != OUTPUT]
-        self._phase(rows, self._evict_output)
+        time.sleep(min(_SETTLE, max(0.0, self.job.deadline - time.monotonic())))
+        files = [row for row in rows if self.entries.tier[row] == OUTPUT]
+        parts = [files[at : at + _ASIDE_AT_ONCE] for at in range(0, len(files), _ASIDE_AT_ONCE)]
+        begun = core.in_threads(
+            lambda at: self._aside(parts[at]), range(len(parts)), self.job.threads, self.job.late, 1
+        )
+        self._cut([row for part in parts[begun:] for row in part])
+        self._phase([row for row in rows if self.entries.tier[row] != OUTPUT], self._evict_output)
 
     def _aside(self, rows: List[int]) -> None:
         renamed = []
