@@ -7,7 +7,7 @@
 # The first Python that is new enough; the harness finds the other ones itself.
 PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3; do \
 	$$p -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { command -v $$p; break; }; done)
-HARNESS = $(if $(PYTHON),$(PYTHON) -I tests/harness/run.py,$(error Python 3.11 or later is needed: none is on PATH))
+HARNESS = $(if $(PYTHON),$(PYTHON) -I -B tests/harness/run.py,$(error Python 3.11 or later is needed: none is on PATH))
 
 # `make test PART=unit`, `make test PARTS="ruff mypy"` or `make test-unit` run some parts only.
 PARTS ?= $(PART)
@@ -34,7 +34,7 @@ test-%:
 	@$(HARNESS) test $(FLAGS) $*
 
 demo:
-	@$(HARNESS) demo $(ARGS)
+	@$(HARNESS) demo -- $(ARGS)
 
 hosts:
 	@$(HARNESS) hosts
