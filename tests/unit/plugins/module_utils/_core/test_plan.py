@@ -176,6 +176,15 @@ def test_nothing_of_a_build_cache_goes_that_must_stay(
     assert phases == sorted(phases)
 
 
+def test_the_floor_is_the_promise_plus_the_grain_plus_what_an_output_may_lag_behind() -> None:
+    rows = [Row(24.9), Row(25.1), Row(25.9, phase=OUTPUT), Row(26.1, phase=OUTPUT)]
+    for limits in ({"wipe": True}, {"max_age": 0}, {"max_size": 0}, {"max_entries": 0}):
+        assert chosen(plan([survey(rows)], limits)) == [1, 3], limits
+    labels = ["example.com/a@v1.0.0"]
+    trees = [Row(47.9, tier=1, group=0), Row(48.1, tier=1, group=0)]
+    assert chosen(plan([survey(trees, "go-mod", labels=labels)], {"wipe": True})) == [1]
+
+
 @given(build_rows(), _LIMITS, _FLOORS)
 def test_no_action_stays_that_is_less_than_an_hour_younger_than_an_output_that_goes(
     rows: List[Row], limits: Dict[str, Any], floor: str
