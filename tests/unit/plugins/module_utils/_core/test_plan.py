@@ -472,10 +472,10 @@ def test_cheapest_first_takes_all_trees_before_any_zip() -> None:
 
 # --- start marks and disks
 
-_UNKNOWN = planner.Disk(0, 0, 0, 0, False)
+_UNKNOWN = planner.Disk(10**9, 0, 10**6, 0, False)  # whatever the numbers say
 
 
-@pytest.mark.parametrize("disk", [_UNKNOWN, None, planner.Disk(0, 0, 0, 0, True)])
+@pytest.mark.parametrize("disk", [_UNKNOWN, None, planner.Disk(0, 0, 0, 0, True), planner.Disk(0, 0, 0, 0, False)])
 def test_a_disk_of_unknown_size_starts_nothing(disk: Optional[planner.Disk]) -> None:
     """F09: a failed measurement is no reason to delete."""
     disks = {} if disk is None else {1: disk}
