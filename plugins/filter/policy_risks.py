@@ -13,6 +13,8 @@ from ansible.module_utils.common.validation import check_type_dict
 
 from ansible_collections.gofleet.cache.plugins.module_utils import _kinds
 from ansible_collections.gofleet.cache.plugins.module_utils._core import policy as policies
+from ansible_collections.gofleet.cache.plugins.module_utils._core import units
+from ansible_collections.gofleet.cache.plugins.module_utils._core.units import BadPolicy
 
 DOCUMENTATION = r"""
 name: policy_risks
@@ -88,7 +90,7 @@ def policy_risks(rules: object, groups: object = None, protected: object = None)
         # As the module's argument is read: a dictionary, or JSON in a string.
         document = check_type_dict(rules) if rules else policies.DEFAULT
         policy = policies.parse(document, _kinds.KINDS)
-    except policies.BadPolicy as error:
+    except BadPolicy as error:
         problem = "cache_policy_rules: %s" % error
     except (TypeError, ValueError) as error:
         problem = "cache_policy_rules: not a policy document: %s" % to_native(error)

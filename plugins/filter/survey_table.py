@@ -19,8 +19,8 @@ version_added: 1.0.0
 author:
   - The gofleet.cache authors (@gofleet)
 description:
-  - Turns results of M(gofleet.cache.cache_info) into tables of printable ASCII; one row for each cache, one for each file
-    system, and below them what needs attention.
+  - Turns results of M(gofleet.cache.cache_info) into tables of printable ASCII; one row for each cache, one for each
+    file system, and below them what needs attention.
 options:
   _input:
     description: Results by the name of the agent. Results of failed tasks and of unreachable agents are fine.
@@ -122,7 +122,7 @@ def _disks(rows: t.Sequence[t.Sequence[str]], least: int) -> list[str]:
 def _notes(name: str, result: t.Mapping[str, t.Any]) -> list[str]:
     if _failed(result):
         return ["%s: %s: %s" % (name, "UNREACHABLE" if result.get("unreachable") else "FAILED", _table.reason(result))]
-    found = []
+    found: list[str] = []
     severe = [i for i in _table.items(result, "findings") if i.get("severity") in ("warning", "error")]
     found.extend("%s: %s" % (item.get("severity"), item.get("text")) for item in severe)
     for item in _table.items(result, "unreached"):
@@ -130,8 +130,8 @@ def _notes(name: str, result: t.Mapping[str, t.Any]) -> list[str]:
         found.append("not reached: %s (%s): %s" % (item.get("path"), size, item.get("why")))
     for cache in _table.items(result, "caches"):
         if cache.get("damage_seen"):
-            text = "damage: %s: %s place(s); gofleet.cache.verify tells more" % (cache.get("path"), cache["damage_seen"])
-            found.append(text)
+            where = (cache.get("path"), cache["damage_seen"])
+            found.append("damage: %s: %s place(s); gofleet.cache.verify tells more" % where)
         if cache.get("unreached_places"):
             found.append("not readable: %d place(s) in %s" % (cache["unreached_places"], cache.get("path")))
         if cache.get("credentials"):

@@ -17,7 +17,7 @@ description:
   - Go runs as the account, with its own Go settings and caches, so that the toolchain, the module proxy and the caches
     are proven together. The account's E(GOFLAGS) is kept. The program is built with C(-trimpath), so that its SHA-256
     is the same wherever and whenever the same Go builds the same sources.
-  - Reports RV(changed=false); what it leaves is what every build leaves, which is entries in the caches and Go's own
+  - Reports no change; what it leaves is what every build leaves, which is entries in the caches and Go's own
     telemetry counters.
   - Where Go is missing, the module does not fail; it returns RV(applicable=false) with the reason.
 extends_documentation_fragment:

@@ -12,11 +12,6 @@ import sys
 
 def unsupported() -> str:
     """Why nothing can be done on this system, with the remedy; '' on a supported one."""
-    if sys.version_info < (3, 8):
-        return (
-            "Python %d.%d of %s is too old, 3.8 or later is needed; install a newer one beside it (python3.11 on RHEL 8) "
-            "and set ansible_python_interpreter to it" % (sys.version_info[0], sys.version_info[1], sys.executable)
-        )
     if not sys.platform.startswith("linux"):
         return (
             "this host runs %s; Go's caches are cleaned on Linux only, because the look for running builds and for "
