@@ -13,7 +13,6 @@ from ansible.module_utils.common.validation import check_type_dict
 
 from ansible_collections.gofleet.cache.plugins.module_utils import _kinds
 from ansible_collections.gofleet.cache.plugins.module_utils._core import policy as policies
-from ansible_collections.gofleet.cache.plugins.module_utils._core import units
 from ansible_collections.gofleet.cache.plugins.module_utils._core.units import BadPolicy
 
 DOCUMENTATION = r"""
