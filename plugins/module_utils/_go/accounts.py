@@ -87,22 +87,27 @@ def _from_nss(wanted: str | int) -> Account | None:
 
 
 def lookup(wanted: str | int, known: Iterable[Account] | None = None) -> Account | None:
-    """The account with this name or uid ("1000" and 1000 are uids), or None.
+    """The account with this name or uid ("1000" and 1000 are uids), or None; the caller's own with its own $HOME.
 
     known: accounts to look through first; without it, /etc/passwd.
     """
+    found = registered(wanted, known)
+    return _own(found) if found is not None else None
+
+
+def registered(wanted: str | int, known: Iterable[Account] | None = None) -> Account | None:
+    """As lookup(), with the home that the password database gives also to the caller: that of its services."""
     text = str(wanted).strip()
     rows = list(local() if known is None else known)
     for row in rows:
         if row.name == text:
-            return _own(row)
+            return row
     number = int(text) if text.isascii() and text.isdigit() else None
     if number is not None:
         for row in rows:
             if row.uid == number:
-                return _own(row)
-    found = _from_nss(number if number is not None else text) if text else None
-    return _own(found) if found is not None else None
+                return row
+    return _from_nss(number if number is not None else text) if text else None
 
 
 def current(environ: Mapping[str, str] | None = None) -> Account:

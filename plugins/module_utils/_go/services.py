@@ -369,7 +369,7 @@ def unit_names(root: str = "") -> list[str]:
 def _uid_of(user: str) -> int | None:
     if not user:
         return 0
-    found = accounts.lookup(user)
+    found = accounts.registered(user)
     return found.uid if found else None
 
 
@@ -398,7 +398,7 @@ def _from_unit(unit: _Unit, pid: int | None) -> Service:
     if unit.user and uid is None:
         problems.append(f"{unit.name}: User={unit.user} is no account of this host now (DynamicUser?)")
     if "HOME" not in environ and unit.user:
-        found = accounts.lookup(unit.user)
+        found = accounts.registered(unit.user)
         if found and found.home:
             # systemd sets HOME where User= is set (systemd.exec(5)).
             environ["HOME"] = found.home
@@ -433,7 +433,7 @@ def _from_unit(unit: _Unit, pid: int | None) -> Service:
 
 
 def _login(user: str, sources: list[str], problems: list[str]) -> tuple[dict[str, str], int | None]:
-    found = accounts.lookup(user)
+    found = accounts.registered(user)
     if found is None:
         problems.append(f"the jobs run as {user}, which is no account of this host")
         return {}, None
