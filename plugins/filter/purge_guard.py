@@ -50,8 +50,8 @@ _value:
   sample:
     problem: ""
     question: >-
-      This run covers 12 agents and needs a confirmation: a wipe of go-mod (12 agents: ci-1, ci-2, ci-3, ...). If that is
-      meant, add -e gofleet_cache_confirm=12
+      This run covers 12 agents and needs a confirmation: a wipe of go-mod (12 agents: ci-1, ci-2, ci-3, ...). If that
+      is meant, add -e gofleet_cache_confirm=12
 """
 
 _SHOWN = 3

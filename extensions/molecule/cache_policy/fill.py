@@ -4,8 +4,8 @@
 
 """Fills a sandbox with real caches: an old project, a young one, public and private modules.
 
-``python fill.py SANDBOX``; Go is GOFLEET_TEST_GO or on the PATH. Beside the caches it leaves ``now`` (Unix seconds, three
-days after the last build) and ``before.json`` (all that lies in the caches, with times).
+``python fill.py SANDBOX``; Go is GOFLEET_TEST_GO or on the PATH. Beside the caches it leaves ``now`` (Unix seconds,
+three days after the last build) and ``before.json`` (all that lies in the caches, with times).
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def main() -> None:
     for entry in mine.build.glob("??/*"):
         os.utime(entry, (before, before))
     # Marks what it needs of the old project's entries as used.
-    young = goproxy.make_project(mine.home / "young", "example.org/young", [mine.proxy.module("example.com/lib@v0.1.0")])
+    young = goproxy.make_project(
+        mine.home / "young", "example.org/young", [mine.proxy.module("example.com/lib@v0.1.0")]
+    )
     done = mine.run("build", "-o", os.devnull, ".", cwd=young)
     if done.returncode:
         raise SystemExit(done.stderr)

@@ -76,7 +76,8 @@ def test_mere_information_is_not_told_as_a_warning() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "word"), [({"unreachable": True, "msg": "gone"}, "UNREACHABLE"), ({"failed": True, "msg": "no"}, "FAILED")]
+    ("found", "word"),
+    [({"unreachable": True, "msg": "gone"}, "UNREACHABLE"), ({"failed": True, "msg": "no"}, "FAILED")],
 )
 def test_an_agent_that_failed_has_a_row_a_reason_and_is_counted(found: dict[str, Any], word: str) -> None:
     lines = table({"ci-1": found, "ci-2": result(cache())})

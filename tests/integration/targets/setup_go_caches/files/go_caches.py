@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The gofleet.cache authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Go caches without Go: ``go_caches.py make TOP`` fills them, ``go_caches.py photograph TOP`` prints what they look like.
+"""Go caches without Go: ``go_caches.py make TOP`` fills them, ``go_caches.py photograph TOP`` prints their looks.
 
 TOP/go-build holds 10 actions with their outputs, last used 20 days ago, and 5 used now; TOP/mod holds three module
 versions, one of them private, each with tree, zip and sums. Formats: cmd/go/internal/cache/cache.go (putIndexEntry,
