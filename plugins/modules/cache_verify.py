@@ -42,7 +42,7 @@ options:
         names what that is.
       - Goes the way of every eviction, with the owner's rights and under Go's own locks. An extracted tree stays while
         any Go tool runs that may use it, and the damaged outputs of a build cache stay until the tools have exited that
-        ran when their actions went. Both are in RV(left) then, for a later run.
+        ran when their actions went. Both are in RV(left_out) then, for a later run.
       - A private module's tree stays where no sound zip is there to extract it from; see RV(protected).
     type: bool
     default: false
@@ -287,7 +287,7 @@ evicted:
   type: list
   elements: dict
   sample: []
-left:
+left_out:
   description: The first hundred things that a repair could not take, with C(cache), C(path), C(reason) and C(bytes).
   returned: always
   type: list

@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import Iterable, Sequence
+import re
+from typing import Any, Iterable, Mapping, Sequence, Tuple
 
 from .._fs import dirs
+
+_TOOLCHAIN = re.compile(r"v[\d.]+-(go1[\w.]*?)\.[a-z0-9]+-[a-z0-9]+(?:-|$)")
 
 
 def entry(version: str, tree: str) -> str:
@@ -22,6 +25,19 @@ def entry(version: str, tree: str) -> str:
     total.update(("module index %s go index v2 %s\n" % (version, tree)).encode("utf-8", "surrogateescape"))
     name = total.hexdigest()
     return "%s/%s-a" % (name[:2], name)
+
+
+def versions(details: Mapping[str, Any]) -> Tuple[str, ...]:
+    """The Go versions of a module cache's toolchains: that of ``v0.0.1-go1.24.0.linux-amd64`` is go1.24.0.
+
+    Source: cmd/go/internal/toolchain (the module golang.org/toolchain).
+    """
+    found = []
+    for item in details.get("toolchains", ()):
+        match = _TOOLCHAIN.match(str(item["version"]))
+        if match:
+            found.append(match.group(1))
+    return tuple(found)
 
 
 def drop(build_caches: Sequence[int], versions: Iterable[str], trees: Sequence[str]) -> int:

@@ -16,7 +16,6 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 from .._core import evict as core
 from .._core import plan as planner
 from .._core import policy as policies
-from .._core.survey import Survey
 from .._fs import mounts, worker
 from .._go import modindex, running
 from .._kinds import KINDS, go_build
@@ -138,7 +137,7 @@ class _Purge:
             return
         builds = [c.root.fd for c in self.host.caches if c.kind == go_build.KIND and c.root.uid == root.uid]
         names = tuple(dict.fromkeys((root.path, os.path.normpath(root.given))))
-        versions = tuple(dict.fromkeys(self.host.versions + _downloaded(steps.survey)))
+        versions = tuple(dict.fromkeys(self.host.versions + modindex.versions(steps.survey.details)))
 
         def forget(tree: str) -> None:
             modindex.drop(builds, versions, ["%s/%s" % (name, tree) for name in names])
@@ -252,13 +251,3 @@ class _Purge:
                 entry = planner.entry(steps, at)
                 if entry["path"] not in missed and sure:
                     result["evicted"].append(dict(entry, cache=cache.root.path))
-
-
-def _downloaded(seen: Survey) -> Tuple[str, ...]:
-    """The Go versions of the toolchains in a module cache: ``v0.0.1-go1.24.0.linux-amd64`` is go1.24.0."""
-    found = []
-    for item in seen.details.get("toolchains", ()):
-        name = str(item["version"]).partition("-go")[2]
-        if name:
-            found.append("go" + ".".join(name.split("-")[0].split(".")[:3]).replace(".linux", ""))
-    return tuple(found)

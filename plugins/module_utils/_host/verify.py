@@ -25,7 +25,7 @@ from .._kinds.go_build import repair as build_repair
 from .._kinds.go_build import verify as build_verify
 from .._kinds.go_mod import repair as mod_repair
 from .._kinds.go_mod import verify as mod_verify
-from . import find, look, purge, schema
+from . import find, look, schema
 
 # What a kind must offer to be verified and repaired.
 _VERIFY: Dict[str, Callable[[Any, Bounds], Report]] = {
@@ -61,7 +61,7 @@ class Failed(RuntimeError):
 
 def nothing() -> Dict[str, Any]:
     """The result of a verification that could not begin."""
-    return dict(schema.empty(), ok=True, verified={}, damaged=[], damaged_total=0, repaired=0, left=[])
+    return dict(schema.empty(), ok=True, verified={}, damaged=[], damaged_total=0, repaired=0)
 
 
 def run(request: find.Request, options: Options) -> Dict[str, Any]:
@@ -223,8 +223,8 @@ class _Verification:
                 result["freed_bytes"] += out.freed
                 result["left_out_entries"] += sum(cell[0] for cell in out.skipped.values())
                 # Not "skipped": for Ansible a task whose result says so was not run.
-                result["left"] += [dict(item, cache=root.path) for item in out.samples]
-                del result["left"][CAP:]
+                result["left_out"] += [dict(item, cache=root.path) for item in out.samples]
+                del result["left_out"][CAP:]
                 result["notes"] += out.notes
                 missed = {item["path"] for item in out.samples}
                 self._evicted(result, cache, [one for one in planned if one[0] not in missed], damaged)
@@ -276,7 +276,7 @@ class _Verification:
             return None
         builds = [c.root.fd for c in self.host.caches if c.kind == go_build.KIND and c.root.uid == root.uid]
         names = tuple(dict.fromkeys((root.path, os.path.normpath(root.given))))
-        versions = tuple(dict.fromkeys(self.host.versions + purge._downloaded(fix.survey)))
+        versions = tuple(dict.fromkeys(self.host.versions + modindex.versions(fix.survey.details)))
 
         def forget(tree: str) -> None:
             modindex.drop(builds, versions, ["%s/%s" % (name, tree) for name in names])

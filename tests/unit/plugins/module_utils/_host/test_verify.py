@@ -117,7 +117,7 @@ def test_a_repair_takes_what_is_damaged_and_nothing_else_and_go_gets_it_back(cac
     damage(caches)
     before = gocaches.photograph(caches.mod), gocaches.photograph(caches.build)
     result = run(caches, repair=True)
-    assert result["ok"], result["left"]
+    assert result["ok"], result["left_out"]
     assert result["repaired"] == 5
     promised = {(item["cache"], path) for item in result["damaged"] for path in item["repair"]}
     for top, old in zip((caches.mod, caches.build), before):
@@ -203,7 +203,7 @@ def test_while_go_tools_run_trees_and_outputs_stay_for_a_later_run(
     monkeypatch.setattr(running, "users_of", lambda *_args: busy)
     result = run(caches, repair=True, time_limit=4)
     assert not result["ok"]
-    left = {item["path"]: item["reason"] for item in result["left"]}
+    left = {item["path"]: item["reason"] for item in result["left_out"]}
     assert left[AZURE] == "in use"
     output = next(item for item in result["damaged"] if item["class"] == "output")
     assert not output["repaired"]
@@ -230,7 +230,7 @@ def test_a_file_that_was_replaced_since_it_was_read_stays(
     monkeypatch.setattr(verify._Verification, "_repair", replaced)
     result = run(caches, repair=True)
     assert path.read_bytes() == sound
-    assert [item["reason"] for item in result["left"]] == ["changed"]
+    assert [item["reason"] for item in result["left_out"]] == ["changed"]
 
 
 def test_a_version_that_go_has_locked_is_left_alone(caches: gocaches.Caches) -> None:
@@ -238,7 +238,7 @@ def test_a_version_that_go_has_locked_is_left_alone(caches: gocaches.Caches) -> 
     with open(str(caches.mod / (AT_V + ".lock")), "r+b") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         result = run(caches, repair=True)
-    assert [item["reason"] for item in result["left"]] == ["locked"]
+    assert [item["reason"] for item in result["left_out"]] == ["locked"]
     assert (caches.mod / (AT_V + ".info")).exists()
     assert (caches.mod / (AT_V + ".lock")).exists()
 
@@ -273,7 +273,7 @@ def test_the_stale_index_of_a_repaired_tree_goes_too(caches: gocaches.Caches, fi
         result = verify.run(request, verify.Options(repair=True))
     finally:
         find.find = real
-    assert result["ok"], result["left"]
+    assert result["ok"], result["left_out"]
     done = caches.run("build", "-o", os.devnull, ".", cwd=project, GOPROXY="off")
     assert done.returncode == 0, done.stderr
 
