@@ -120,27 +120,26 @@ def find(request: Request) -> Host:
     if problem:
         raise BadRequest(problem)
     settings = _Settings()
-    tools: List[toolchain.Toolchain] = []
-    gathered_homes: List[str] = []
-    if request.discover or request.accounts:
-        people, running = _accounts(request)
-        tools = toolchain.find(people)
-        gathered_homes = [account.home for account in people if account.home]
-        for account in people:
-            settings.take(account, {}, tools[0] if tools else None, "account")
-            for tool in tools[1:]:
-                if tool.go_env:
-                    settings.take(account, {}, tool, "account")
-        by_uid = {account.uid: account for account in people}
-        for service in running:
-            if service.uid in by_uid and service.environ:
-                first = tools[0] if tools else None
-                settings.take(by_uid[service.uid], dict(service.environ), first, "service %s" % service.name)
+    wanted = request.discover or bool(request.accounts)
+    # Also where only named paths are looked at: what is private, whose homes there are, and which Go wrote the caches.
+    people, running = _accounts(request)
+    tools = toolchain.find(people)
+    gathered_homes = [account.home for account in people if account.home]
+    for account in people:
+        settings.take(account, {}, tools[0] if tools else None, "account")
+        for tool in tools[1:]:
+            if tool.go_env:
+                settings.take(account, {}, tool, "account")
+    by_uid = {account.uid: account for account in people}
+    for service in running:
+        if service.uid in by_uid and service.environ:
+            first = tools[0] if tools else None
+            settings.take(by_uid[service.uid], dict(service.environ), first, "service %s" % service.name)
     homes = identity.known_homes(gathered_homes)
     for path in request.paths:
         _refuse_name(path)
     gathered = roots.gather(
-        settings.places if request.discover or request.accounts else [],
+        settings.places if wanted else [],
         list(request.paths),
         list(request.search_roots),
         probes=[_kinds.probe],
@@ -165,7 +164,7 @@ def find(request: Request) -> Host:
         tuple(settings.private) or None,
         tuple(dict.fromkeys(versions)),
         homes,
-        tuple(settings.work),
+        tuple(settings.work) if wanted else (),
     )
 
 
