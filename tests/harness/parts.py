@@ -313,7 +313,7 @@ def _demo_environ(c: Context) -> dict[str, str]:
     return env.clean_environ(c.temp / "home") | {"PYTHON": sys.executable}
 
 
-def _part(run: Callable[[Context], Outcome], about: str, name: str = "", uses: str = "", limit: int = 900) -> Part:
+def _part(run: Callable[[Context], Outcome], about: str, name: str = "", uses: str = "", limit: int = 1800) -> Part:
     return Part(name or run.__name__.replace("_", "-"), about, run, uses, limit)
 
 
@@ -325,24 +325,23 @@ PARTS = [
     _part(reuse, "copyright and licence of every file"),
     _part(mypy, "types of plugins, harness and demo, strictly"),
     _part(docs, "documentation of modules and roles"),
-    _part(unit, "unit tests on the controller's Python, with the main ansible-core", limit=1200),
-    _part(unit_oldest, "unit tests of module_utils on the oldest Python of an agent", limit=1200),
-    _part(unit_newest, "unit tests of module_utils on the newest Python of an agent", limit=1200),
+    _part(unit, "unit tests on the controller's Python, with the main ansible-core"),
+    _part(unit_oldest, "unit tests of module_utils on the oldest Python of an agent"),
+    _part(unit_newest, "unit tests of module_utils on the newest Python of an agent"),
     _part(unit_other_core, "unit tests of modules with the other ansible-core"),
     _part(ansible_lint, "ansible-lint's production profile"),
     _part(demo, "the demonstration, as `make demo` runs it"),
-    _part(integration, "ansible-test integration: modules run by Ansible", uses="ansible-test", limit=1200),
-    _part(faults, "crashes, races and hostile trees", limit=1800),
-    _part(molecule, "Molecule scenarios on this machine", limit=1800),
-    _part(on_hosts, "tests and Molecule scenarios on hosts with systemd", name="hosts", limit=1800),
+    _part(integration, "ansible-test integration: modules run by Ansible", uses="ansible-test"),
+    _part(faults, "crashes, races and hostile trees"),
+    _part(molecule, "Molecule scenarios on this machine"),
+    _part(on_hosts, "tests and Molecule scenarios on hosts with systemd", name="hosts"),
     _part(importer, "the archive that Galaxy gets, judged by Galaxy's importer"),
-    _part(sanity, "ansible-test sanity with ansible-core 2.19 and all Pythons found", uses="ansible-test", limit=1800),
+    _part(sanity, "ansible-test sanity with ansible-core 2.19 and all Pythons found", uses="ansible-test"),
     _part(
         sanity_newest_core,
         "ansible-test sanity with ansible-core 2.21: validate-modules and import",
         name="sanity-2.21",
         uses="ansible-test",
-        limit=1800,
     ),
 ]
 

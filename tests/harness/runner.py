@@ -193,7 +193,7 @@ class Part:
     #: Parts that share a resource never run at the same time.
     uses: str = ""
     #: Seconds after which the part is stopped and has failed.
-    limit: int = 900
+    limit: int = 1800
 
 
 class Runner:
