@@ -10,6 +10,8 @@ import typing as t
 Row = t.Sequence[str]
 # Messages of ansible-core that say nothing but that the module printed no result.
 _FORMS = ("MODULE FAILURE", "See stdout/stderr", "result deserialization failed")
+# What a shell says of a program that is not there or does not run, here the agent's Python.
+_NO_PYTHON = "; set ansible_python_interpreter to a Python 3.8 or later that runs"
 
 
 def plain(value: object) -> str:
@@ -37,7 +39,7 @@ def lines(header: Row, rows: t.Iterable[Row], least: t.Sequence[int] = (), right
 
 
 def reason(result: t.Mapping[str, t.Any]) -> str:
-    """Why a task failed, in one line: its message, and where the message is only a form, the end of what it printed."""
+    """Why a task failed, in one line: its message, and where that is only a form, what it printed."""
     text = str(result.get("msg") or "").strip()
     if "future feature annotations" in str(result.get("module_stderr")):
         # What Python 3.6 says to the first line of any module, before a module can say anything itself.
@@ -46,7 +48,9 @@ def reason(result: t.Mapping[str, t.Any]) -> str:
         for key in ("module_stderr", "exception", "module_stdout"):
             printed = [line for line in str(result.get(key) or "").splitlines() if line.strip()]
             if printed:
-                return plain(printed[-1].strip())
+                # A traceback ends with what was wrong; other programs begin with it.
+                line = printed[-1] if any("Traceback" in line for line in printed) else printed[0]
+                return plain(line.strip()) + (_NO_PYTHON if result.get("rc") in (126, 127) else "")
     return plain(" ".join(text.split())) or "no reason was given"
 
 

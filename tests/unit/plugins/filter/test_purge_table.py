@@ -98,8 +98,17 @@ def test_every_outcome_has_its_word_and_a_row(found: dict[str, Any], word: str) 
         ({"failed": True, "msg": "paths: /: refused"}, "FAILED: paths: /: refused"),
         ({"unreachable": True, "msg": "no\nroute"}, "UNREACHABLE: no route"),
         (
-            {"failed": True, "msg": "Module result deserialization failed", "module_stderr": "x\nOSError: no\n"},
-            "OSError: no",
+            {"failed": True, "msg": "MODULE FAILURE", "module_stderr": "Traceback (most)\n x\nOSError: no\n", "rc": 1},
+            "FAILED: OSError: no",
+        ),
+        (
+            {
+                "failed": True,
+                "msg": "Module result deserialization failed",
+                "module_stderr": "pyenv: python3.13: command not found\n\nNote: more\n",
+                "rc": 127,
+            },
+            "FAILED: pyenv: python3.13: command not found; set ansible_python_interpreter",
         ),
         (
             {"failed": True, "module_stderr": "SyntaxError: future feature annotations is not defined"},
