@@ -162,14 +162,15 @@ def test_missing_caches_are_fine(agent: Any, tmp_path: pathlib.Path) -> None:
     assert (result["changed"], result["caches"]) == (False, [])
 
 
-def test_a_second_cleaner_leaves_at_once(agent: Any) -> None:
+@pytest.mark.parametrize("how", [fcntl.LOCK_EX, fcntl.LOCK_SH])
+def test_a_second_cleaner_leaves_at_once(agent: Any, how: int) -> None:
     """F32, F33."""
     agent.fill()
     agent.later(100)
     fds = [os.open(str(path), os.O_RDONLY) for path in (agent.build.path, agent.mod.path)]
     try:
         for fd in fds:
-            fcntl.flock(fd, fcntl.LOCK_EX)
+            fcntl.flock(fd, how)
         begun = time.monotonic()
         result = agent.purge(OLD)
         assert time.monotonic() - begun < 10
@@ -289,8 +290,9 @@ def test_results_are_small_plain_data_however_much_there_was(agent: Any) -> None
     assert len(json.dumps(run)) < 100000
 
 
-def test_what_stayed_is_never_listed_as_evicted(agent: Any) -> None:
-    for number in range(300):
+@pytest.mark.parametrize("count", [30, 300])
+def test_what_stayed_is_never_listed_as_evicted(agent: Any, count: int) -> None:
+    for number in range(count):
         agent.build.put(synthetic.sha(str(number)), b"%d" % number, age=90 * DAY)
 
     def use(name: str) -> None:
@@ -299,10 +301,11 @@ def test_what_stayed_is_never_listed_as_evicted(agent: Any) -> None:
                 agent.build.age(path, 0)
 
     result = agent.purge(OLD, step=use)
-    assert (result["evicted_entries"], result["left_out_entries"], len(result["left_out"])) == (300, 300, 100)
+    assert (result["evicted_entries"], result["left_out_entries"]) == (count, count)
+    assert len(result["left_out"]) == min(count, 100)
     left = set(agent.build.files())
     assert not {item["path"][3:] for item in result["evicted"]} & left
-    assert result["truncated"]
+    assert result["truncated"] is (count > 100)
 
 
 def test_one_cleaner_does_not_see_his_own_folders_as_a_build(agent: Any) -> None:
@@ -421,7 +424,10 @@ def test_vet_stays_red_over_every_purge(
     project = tmp_path / "project"
     project.mkdir()
     (project / "go.mod").write_text("module example.org/p\n\ngo 1.21\n", encoding="ascii")
-    code = "package p\n\nfunc F(x int) int {\n\tx = x\n\treturn x\n}\n"
+    # The other package's facts are as empty, so that their common output is there whenever one of them was vetted.
+    (project / "clean").mkdir()
+    (project / "clean/clean.go").write_text("package clean\n\nconst One = 1\n", encoding="ascii")
+    code = 'package p\n\nimport "example.org/p/clean"\n\nfunc F(x int) int {\n\tx = x\n\treturn x + clean.One\n}\n'
     (project / "p.go").write_text(code, encoding="ascii")
     env = {"PATH": os.path.dirname(go_binary) + ":/usr/bin:/bin", "HOME": str(agent.home), "GOENV": "off"}
     env.update(GOCACHE=str(agent.build.path), CGO_ENABLED="0", GOTOOLCHAIN="local", GOTELEMETRY="off", GOFLAGS="")

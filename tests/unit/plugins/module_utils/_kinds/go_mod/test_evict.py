@@ -142,7 +142,7 @@ def test_the_lock_is_held_while_a_tree_goes_and_never_unlinked(cache: synthetic.
     def step(name: str) -> None:
         fd = os.open(str(cache.at(B, "lock")), os.O_RDWR)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
             held[name] = False
         except BlockingIOError:
             held[name] = True
