@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 import typing as t
 
 from ansible.errors import AnsibleFilterError
@@ -95,7 +96,8 @@ def policy_risks(rules: object, groups: object = None, protected: object = None)
         problem = "cache_policy_rules: not a policy document: %s" % to_native(error)
     else:
         risks.extend(_policy(policy))
-    shared = sorted(set(names(groups, "groups")) & set(names(protected, "gofleet_cache_protected_groups")))
+    guarded = {name.casefold() for name in names(protected, "gofleet_cache_protected_groups")}
+    shared = sorted({name for name in names(groups, "groups") if name.casefold() in guarded})
     if shared:
         risks.append("protected (group %s)" % ", ".join(shared))
     return {"problem": problem, "risks": risks}
@@ -108,6 +110,8 @@ def _policy(policy: policies.Policy) -> t.Iterator[str]:
             yield "a wipe of %s" % rule.kind
         elif zero:
             yield "a wipe of %s (%s: 0)" % (rule.kind, zero[0])
+        elif rule.evict_before is not None and rule.evict_before > time.time() - policies.FLOOR_DEFAULT:
+            yield "a wipe of %s (evict_before is not in the past)" % rule.kind
     if policy.floor < policies.FLOOR_DEFAULT:
         yield "a floor of %d s, below the default of %d h" % (policy.floor, policies.FLOOR_DEFAULT // 3600)
 

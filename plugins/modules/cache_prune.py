@@ -261,7 +261,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     request = find.Request(*(module.params[name] for name in find.Request._fields))
-    document = policies.DEFAULT if module.params["policy"] is None else module.params["policy"]
+    document = module.params["policy"] or policies.DEFAULT
     result = dict(schema.empty(), acts=False)
     try:
         result = purge.run(request, document, purge.Options(module.check_mode))

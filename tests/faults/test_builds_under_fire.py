@@ -39,7 +39,7 @@ def _under_fire(lab: Lab, shoot: Any, before_round: Any = lambda: None, per_roun
 
     def build(number: int, seed: float) -> int:
         chance = random.Random(seed)
-        for _ in range(per_round):
+        for _number in range(per_round):
             command = _command(lab, number, chance)
             done = lab.run(*command)
             if done.returncode:

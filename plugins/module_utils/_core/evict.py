@@ -34,13 +34,18 @@ class Activity(NamedTuple):
     complete: bool
 
 
+def _nobody(_evicted: int, _freed: int, _inodes: int) -> None:
+    pass
+
+
 class Job(NamedTuple):
     """What an eviction may rely on: ``deadline`` on time.monotonic()'s clock, ``scan`` asks for running tools.
 
     ``below_floor`` says that the plan takes entries younger than the least floor, whose use leaves no trace: then the
     second phase may run only while no tool does. ``forget`` is called with the path below the root
     of what has just been taken out of sight, so that what other caches know of it goes too. ``step`` is called with a
-    name at each step boundary (fault injection in tests; nothing in production).
+    name at each step boundary (fault injection in tests; nothing in production). ``tell`` gets the sums of evictions,
+    bytes and inodes after each eviction, so that they are known even when the process is killed.
     """
 
     deadline: float
@@ -49,6 +54,7 @@ class Job(NamedTuple):
     threads: int
     step: Callable[[str], None]
     forget: Callable[[str], None]
+    tell: Callable[[int, int, int], None] = _nobody
 
     def late(self) -> bool:
         """Whether the time budget is used up."""
@@ -58,8 +64,9 @@ class Job(NamedTuple):
 class Outcome:
     """What an apply did to one cache, also when an ``error`` ended it early. Thread-safe; sizes in bytes."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[int, int, int], None] = _nobody) -> None:
         self._lock = threading.Lock()
+        self._tell = tell
         self.evicted = 0
         self.freed = 0
         self.inodes = 0
@@ -82,6 +89,7 @@ class Outcome:
             self.evicted += entries
             self.freed += freed
             self.inodes += inodes
+            self._tell(self.evicted, self.freed, self.inodes)
 
     def skip(self, reason: str, path: str, amount: int, detail: str = "") -> None:
         """Counts one planned entry that stays, with the reason; the first hundred are returned by name."""
@@ -156,7 +164,7 @@ def in_threads(
     if count == 1:
         loop()
     else:
-        pool = [threading.Thread(target=loop, daemon=True) for _ in range(count)]
+        pool = [threading.Thread(target=loop, daemon=True) for _number in range(count)]
         for thread in pool:
             thread.start()
         for thread in pool:

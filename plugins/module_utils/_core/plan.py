@@ -18,8 +18,19 @@ from .survey import SECOND, Survey
 VERSION = 1
 _FUTURE_SLACK = 300 * SECOND  # clocks of a container host and its file server may differ by that much
 
-FREE, FLOOR, FUTURE, KEEP, PRIVATE, GUARD, UNKNOWN, HOLD, NO_AGE = range(9)
-_PROTECTED = ("", "floor", "future", "keep", "private", "guard", "private unknown", "", "age unknown")
+FREE, FLOOR, FUTURE, KEEP, PRIVATE, GUARD, UNKNOWN, HOLD, NO_AGE, FINAL = range(10)
+_PROTECTED = (
+    "",
+    "floor",
+    "future",
+    "keep",
+    "private",
+    "guard",
+    "private unknown",
+    "",
+    "age unknown",
+    "not downloadable",
+)
 REASONS = ("", "wipe", "max_age", "evict_before", "named", "max_size", "max_entries", "free_space")
 _R = {name: number for number, name in enumerate(REASONS)}
 
@@ -38,13 +49,15 @@ class Context(NamedTuple):
     """What a plan depends on besides the trees and the policy.
 
     ``now`` in Unix nanoseconds; ``disks`` by device number; ``private`` are the patterns known to be private from
-    settings and policy, None where neither says; ``idle`` names the devices' caches proven idle by their path.
+    settings and policy, None where neither says; ``idle`` names the caches proven idle by their path; ``final`` names
+    those into which nothing can be downloaded again, as far as is known.
     """
 
     now: int
     disks: Mapping[int, Disk]
     private: Optional[Tuple[str, ...]]
     idle: Mapping[str, bool]
+    final: Mapping[str, bool] = {}
 
 
 class CachePlan(NamedTuple):
@@ -142,8 +155,9 @@ def _protect(work: _Work, policy: Policy, context: Context) -> None:
     work.rule = next((rule for rule in named if not rule.match), None)
     if work.idle and work.rule is not None and work.rule.wipe and len(named) == 1:
         # All go, and nobody looks: no entry is kept that could point to one that went.
-        work.margins = tuple(0 for _ in survey.margins)
-    unfetchable = [tier.back == "download" and context.private is None for tier in survey.tiers]
+        work.margins = tuple(0 for _number in survey.margins)
+    final = FINAL if context.final.get(survey.cache.path) else UNKNOWN
+    unfetchable = [tier.back == "download" and (final == FINAL or context.private is None) for tier in survey.tiers]
     tier = entries.tier
     floor = context.now - policy.floor * SECOND - (0 if work.idle else survey.grain)
     future = context.now + _FUTURE_SLACK
@@ -156,7 +170,7 @@ def _protect(work: _Work, policy: Policy, context: Context) -> None:
         elif g >= 0 and secrets[g]:
             state[row] = secrets[g]
         elif g >= 0 and unfetchable[tier[row]] and not exact[g]:
-            state[row] = UNKNOWN
+            state[row] = final
         elif g >= 0 and keeps[g]:
             state[row] = KEEP
         elif last > future:
@@ -356,16 +370,20 @@ def make(surveys: Sequence[Survey], policy: Policy, context: Context) -> Plan:
     for work in active:
         _protect(work, policy, context)
         _select(work, reference)
+    notes.extend(_unmatched(active, policy))
     _budgets(active, policy, notes)
     _pressure(active, policy, context, notes)
-    if policy.when is not None and len(active) < len(works):
-        notes.append(
-            "%d of %d caches lie on file systems above the start mark: nothing to do there"
-            % (len(works) - len(active), len(works))
-        )
     caches = tuple(_finish(work, work in active) for work in works)
     plan = Plan(caches, policy, bool(active) or not works, tuple(notes), "")
     return plan._replace(digest=digest(plan))
+
+
+def _unmatched(works: Sequence[_Work], policy: Policy) -> Iterator[str]:
+    """A sentence for each pattern that names nothing: a misspelt module must not look like a module that is gone."""
+    labels = [label for work in works for label in work.survey.labels]
+    for pattern in dict.fromkeys(p for rule in policy.rules for p in rule.modules):
+        if not any(patterns.selects(pattern, label) for label in labels):
+            yield "modules: %s matches nothing in these caches" % pattern
 
 
 def _finish(work: _Work, active: bool) -> CachePlan:

@@ -134,6 +134,8 @@ def _patterns(value: object, key: str) -> Tuple[str, ...]:
                 "not a module pattern",
                 "write it as example.com/mod@v1.2.3, example.com/mod@* or example.com/*",
             )
+        if "://" in item or "\\" in item:
+            raise BadPolicy(where, item, "not a module path", "write it without https:// and without backslashes")
         if item.count("[") != item.count("]"):
             raise BadPolicy(where, item, "a pattern with an unclosed bracket")
     return found
@@ -174,6 +176,9 @@ def _rule(data: Mapping[str, Any], key: str, kind: str) -> Rule:
         _patterns(data["match"], path("match")) if "match" in data else (),
         _flag(data["wipe"], path("wipe")) if "wipe" in data else False,
     )
+    for name in ("max_size", "max_size_each", "max_entries"):
+        if rule.match and getattr(rule, name) is not None:
+            raise BadPolicy(path(name), data[name], "a budget for a part of a cache", "leave out match, or use max_age")
     if rule.wipe and rule._replace(wipe=False).limits:
         raise BadPolicy(
             path("wipe"), True, "a wipe together with another limit", "a wipe takes all: leave the limits out"
@@ -187,7 +192,7 @@ def parse(document: object, kinds: Iterable[str]) -> Policy:
     Limits at the top (``max_age`` ...) are a rule for every kind that has no entry in ``caches``. Raises BadPolicy.
     """
     kinds = tuple(kinds)
-    data = _mapping(document, "", _TOP)
+    data = _completed(_mapping(document, "", _TOP))
     floor = age(data["floor"], "floor") if "floor" in data else FLOOR_DEFAULT
     idle = data.get("idle", "")
     if idle not in ("", "scan", "asserted"):
@@ -227,8 +232,19 @@ def parse(document: object, kinds: Iterable[str]) -> Policy:
     )
 
 
+def _completed(data: Dict[str, Any]) -> Dict[str, Any]:
+    """A policy that says nowhere what to evict takes the default's rules, and its marks unless it has its own."""
+    if "caches" in data or any(name in data for name in _LIMITS):
+        return data
+    data = dict(data, caches=DEFAULT["caches"])
+    if "when" not in data and "until" not in data:
+        data.update(when=DEFAULT["when"], until=DEFAULT["until"])
+    return data
+
+
 def _rules(data: Mapping[str, Any], kinds: Tuple[str, ...]) -> Tuple[Rule, ...]:
     rules: List[Rule] = []
+    top = {name: data[name] for name in _LIMITS if name in data}
     items = data.get("caches", [])
     if not isinstance(items, (list, tuple)):
         raise BadPolicy("caches", items, "not a list of rules")
@@ -238,8 +254,9 @@ def _rules(data: Mapping[str, Any], kinds: Tuple[str, ...]) -> Tuple[Rule, ...]:
         kind = rule.get("kind")
         if kind not in kinds:
             raise BadPolicy(key + ".kind", kind, "not a kind of cache", "known: %s" % ", ".join(kinds))
+        if "match" not in rule and not any(name in rule for name in _LIMITS):
+            rule = dict(top, **rule)  # a rule that only keeps does not lift the limits at the top
         rules.append(_rule(rule, key, str(kind)))
-    top = {name: data[name] for name in _LIMITS if name in data}
     if top:
         named = {rule.kind for rule in rules if not rule.match}
         for kind in kinds:

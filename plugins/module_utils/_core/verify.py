@@ -209,7 +209,7 @@ def each(work: Callable[[Item], None], items: Sequence[Item], threads: int) -> N
     if count == 1:
         loop()
     else:
-        pool = [threading.Thread(target=loop, daemon=True) for _ in range(count)]
+        pool = [threading.Thread(target=loop, daemon=True) for _number in range(count)]
         for thread in pool:
             thread.start()
         for thread in pool:

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import struct
 import sys
+import time
 import traceback
-from typing import Any, Callable, Dict, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 from . import dirs
 
@@ -45,9 +47,15 @@ def _write(fd: int, kind: bytes, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
-def _exactly(fd: int, count: int) -> bytes:
+class _TooLate(Exception):
+    pass
+
+
+def _exactly(fd: int, count: int, until: Optional[float] = None) -> bytes:
     chunks = []
     while count:
+        if until is not None and not select.select([fd], [], [], max(0.0, until - time.monotonic()))[0]:
+            raise _TooLate
         chunk = os.read(fd, min(count, 1 << 20))
         if not chunk:
             raise EOFError
@@ -56,9 +64,9 @@ def _exactly(fd: int, count: int) -> bytes:
     return b"".join(chunks)
 
 
-def _read(fd: int) -> Tuple[bytes, bytes]:
-    kind, length = _HEAD.unpack(_exactly(fd, _HEAD.size))
-    return kind, _exactly(fd, length)
+def _read(fd: int, until: Optional[float] = None) -> Tuple[bytes, bytes]:
+    kind, length = _HEAD.unpack(_exactly(fd, _HEAD.size, until))
+    return kind, _exactly(fd, length, until)
 
 
 def drop_rights(uid: int, gid: int) -> None:
@@ -70,11 +78,18 @@ def drop_rights(uid: int, gid: int) -> None:
         raise PermissionError("could not drop to uid %d, gid %d" % (uid, gid))
 
 
-def as_owner(uid: int, gid: int, work: Callable[[Ask], Any], serve: Dict[str, Callable[[Any], Any]]) -> Any:
+def as_owner(
+    uid: int,
+    gid: int,
+    work: Callable[[Ask], Any],
+    serve: Dict[str, Callable[[Any], Any]],
+    until: Optional[float] = None,
+) -> Any:
     """Runs *work* with the rights of *uid* and *gid* and returns its result.
 
     *work* gets a function ``ask(name, argument)`` that calls ``serve[name]`` with this process's rights. Without
     root, or where the rights are the owner's already, it runs right here. Values both ways are plain data (JSON).
+    A child that has not answered by *until* (time.monotonic()) is killed: its owner may have stopped it.
     Raises PermissionError where this process may not act for the owner, WorkerDied, and what *work* raised.
     """
     if os.geteuid() == uid and (uid == 0 or os.getegid() == gid or os.geteuid() != 0):
@@ -97,7 +112,7 @@ def as_owner(uid: int, gid: int, work: Callable[[Ask], Any], serve: Dict[str, Ca
     os.close(up_write)
     os.close(down_read)
     try:
-        return _parent(pid, up_read, down_write, serve)
+        return _parent(pid, up_read, down_write, serve, until)
     finally:
         os.close(up_read)
         os.close(down_write)
@@ -140,13 +155,16 @@ def _mount_of(pid: int, argument: Any) -> int:
         return -1
 
 
-def _parent(pid: int, up: int, down: int, serve: Dict[str, Callable[[Any], Any]]) -> Any:
+def _parent(pid: int, up: int, down: int, serve: Dict[str, Callable[[Any], Any]], until: Optional[float] = None) -> Any:
     try:
         while True:
             try:
-                kind, data = _read(up)
+                kind, data = _read(up, until)
             except EOFError:
                 raise WorkerDied(os.waitpid(pid, 0)[1]) from None
+            except _TooLate:
+                os.kill(pid, 9)
+                raise WorkerDied(os.waitpid(pid, 0)[1], "it did not answer in time") from None
             if kind == _ASK:
                 name, argument = json.loads(data)
                 answer = _mount_of(pid, argument) if name == _MOUNT else serve[name](argument)

@@ -657,8 +657,8 @@ def _check_gosumdb(name: str, value: str) -> list[Fault]:
         ]
     faults: list[Fault] = []
     if words[0] != "sum.golang.org":
-        database, _, rest = words[0].partition("+")
-        digest, _, key64 = rest.partition("+")
+        database, _plus, rest = words[0].partition("+")
+        digest, _plus, key64 = rest.partition("+")
         if not rest:
             if words[0].lower() in ("on", "auto", "none", "direct", "false", "no"):
                 right = "Write off to switch it off, or sum.golang.org."

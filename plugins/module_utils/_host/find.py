@@ -43,7 +43,9 @@ class Host(NamedTuple):
     """What was found on the agent.
 
     ``refused`` are places that are no cache or must not be treated as one; ``private`` the patterns of modules that
-    nobody else can give back, None where no setting names any; ``versions`` the Go versions that may have written here.
+    nobody else can give back, None where no setting names any;
+    ``versions`` the Go versions that may have written here; ``unread`` are the cache owners (uid) whose settings could
+    not be read, ``offline`` those whose GOPROXY is off, so that what was downloaded does not come back.
     """
 
     caches: List[Cache]
@@ -53,6 +55,8 @@ class Host(NamedTuple):
     systems: List[str]
     private: Optional[Tuple[str, ...]]
     versions: Tuple[str, ...]
+    unread: FrozenSet[int]
+    offline: FrozenSet[int]
     homes: FrozenSet[str]
     work_folders: Tuple[str, ...]
 
@@ -80,12 +84,20 @@ class _Settings:
     def __init__(self) -> None:
         self.places: List[roots.Place] = []
         self.private: List[str] = []
+        self.read: List[int] = []
+        self.offline: List[int] = []
         self.work: List[str] = []
 
     def take(
         self, account: accounts.Account, environ: Dict[str, str], tool: Optional[toolchain.Toolchain], why: str
     ) -> None:
         done = evaluate.evaluate(account, environ, tool, source=why)
+        if done.env_state.startswith("unreadable"):
+            return
+        self.read.append(account.uid)
+        proxy = done.settings.get("GOPROXY")
+        if proxy is not None and proxy.value.strip() == "off":
+            self.offline.append(account.uid)
         places = evaluate.cache_places(done.settings, done.environ)
         for path, kind, name in ((places.gocache, "go-build", "GOCACHE"), (places.gomodcache, "go-mod", "GOMODCACHE")):
             if path is None:
@@ -153,7 +165,16 @@ def find(request: Request) -> Host:
         if setting.name in _PRIVATE:
             settings.name_private(setting.value)
     caches, refused = _prove(gathered, homes)
+    # What a cache's owner calls private counts, however the cache was found.
+    for uid in sorted({cache.root.uid for cache in caches} - set(settings.read)):
+        owner = accounts.lookup(uid)
+        if owner is not None:
+            settings.take(owner, {}, tools[0] if tools else None, "owner of a cache")
+    unknown = sorted({cache.root.uid for cache in caches} - set(settings.read))
     findings = [{"code": f.code, "severity": f.severity, "path": f.path, "text": f.message} for f in gathered.findings]
+    for uid in unknown:
+        text = "the Go settings of uid %d, who owns a cache, cannot be read: what is private there is not known" % uid
+        findings.append({"code": "settings-unknown", "severity": "info", "path": "", "text": text})
     versions = [tool.version.split()[0] for tool in tools]
     return Host(
         caches,
@@ -163,6 +184,8 @@ def find(request: Request) -> Host:
         list(gathered.systems),
         tuple(settings.private) or None,
         tuple(dict.fromkeys(versions)),
+        frozenset(unknown),
+        frozenset(settings.offline),
         homes,
         tuple(settings.work) if wanted else (),
     )
@@ -175,6 +198,8 @@ def _refuse_name(path: str) -> None:
         identity.check_name(path)
     except identity.Refused as exc:
         raise BadRequest("paths: %s" % exc) from None
+    if os.path.lexists(path) and not os.path.isdir(path):
+        raise BadRequest("paths: %s is no directory, so no cache; name the directory that `go env` prints" % path)
 
 
 def _prove(gathered: roots.Gathered, homes: FrozenSet[str]) -> Tuple[List[Cache], List[Dict[str, str]]]:
@@ -219,6 +244,13 @@ def _prove(gathered: roots.Gathered, homes: FrozenSet[str]) -> Tuple[List[Cache]
         raise BadRequest("; ".join(wrong))
     caches.sort(key=lambda cache: (cache.kind, cache.root.path))
     return caches, refused
+
+
+def own_only() -> List[str]:
+    """What to tell when this process sees one account's caches only."""
+    if os.geteuid() == 0:
+        return []
+    return ["run as uid %d: only this account's caches were looked for; run with become for all" % os.geteuid()]
 
 
 def close(caches: Sequence[Cache]) -> None:

@@ -55,7 +55,7 @@ def ages(seen: Survey, now: int) -> List[Dict[str, Any]]:
     """Entries and bytes by age of last use; the last class holds what is older, ``future`` what is dated after now."""
     bounds = [now - seconds * SECOND for _name, seconds in _AGES]
     names = ["future"] + ["< %s" % name for name, _s in _AGES] + [">= %s" % _AGES[-1][0]]
-    counts = [[0, 0] for _ in names]
+    counts = [[0, 0] for _number in names]
     used, freed = seen.entries.used, seen.entries.freed
     for row in range(len(seen.entries)):
         last = used[row]

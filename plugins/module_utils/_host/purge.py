@@ -8,7 +8,6 @@ Everything that is returned is plain data. A plan is made before anything is tou
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
@@ -16,10 +15,9 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 from .._core import evict as core
 from .._core import plan as planner
 from .._core import policy as policies
-from .._fs import mounts, worker
-from .._go import modindex, running
-from .._kinds import KINDS, go_build
-from . import find, look, schema
+from .._fs import mounts
+from .._kinds import KINDS
+from . import act, find, look, schema
 
 CAP = 100
 _THREADS = 8
@@ -63,24 +61,33 @@ class _Purge:
         self.policy = policy
         self.options = options
         self.deadline = started + policy.time_limit
-        self.notes: List[str] = []
+        self.notes: List[str] = find.own_only()
         self.outcomes: Dict[str, core.Outcome] = {}
         self.errors: List[str] = []
+        self.idle = False
+        if os.environ.get(look.CLOCK):
+            self.notes.append("ages are counted from a test's clock (%s)" % look.CLOCK)
 
     def run(self) -> Dict[str, Any]:
         mine = [c for c in self.host.caches if os.geteuid() in (0, c.root.uid)]
         disks = look.disks(mine)
+        # Asked once: the floor and the plan must go by the same answer.
+        self.idle = all(self._proven_idle(cache) for cache in mine)
         acting = planner.acts_on(self.policy, disks)
         surveys = {c.root.path: look.survey(c) for c in mine if c.root.device in acting}
         for seen in surveys.values():
             KINDS[seen.cache.kind].link(seen)
-        others = {c.root.path: look.survey(c) for c in self.host.caches if c not in mine}
-        plan = planner.make(list(surveys.values()), self._policy(mine), self._context(mine, disks))
+        others = {c.root.path: look.survey(c) for c in self.host.caches if c not in mine} if acting or not mine else {}
+        if len(surveys) < len(mine):
+            text = "%d of %d caches lie on file systems with more free space than the policy's start mark: left alone"
+            self.notes.append(text % (len(mine) - len(surveys), len(mine)))
+        plan = planner.make(list(surveys.values()), self._policy(), self._context(mine, disks))
         if not self.options.check:
             for cache, steps in ((c, p) for c in mine for p in plan.caches if p.survey.cache.path == c.root.path):
                 if steps.rows:
                     self._apply(cache, steps)
         result = self._result(mine, disks, plan, look.unreached(self.host.caches, others))
+        result = dict(schema.readable(result))
         if self.errors:
             raise Failed("; ".join(self.errors), result)
         return result
@@ -92,9 +99,9 @@ class _Purge:
             return self.host.private
         return tuple(self.policy.private) + (self.host.private or ())
 
-    def _policy(self, mine: Sequence[find.Cache]) -> policies.Policy:
+    def _policy(self) -> policies.Policy:
         """The policy with the default floor where a lower one needs an idleness that is not there."""
-        if self.policy.floor >= policies.FLOOR_LEAST or self._all_idle(mine):
+        if self.policy.floor >= policies.FLOOR_LEAST or self.idle:
             return self.policy
         self.notes.append(
             "the agent is not proven idle: nothing younger than the default floor (%d h) is evicted"
@@ -102,70 +109,37 @@ class _Purge:
         )
         return self.policy._replace(floor=policies.FLOOR_DEFAULT)
 
-    def _all_idle(self, mine: Sequence[find.Cache]) -> bool:
-        return all(self._idle(cache) for cache in mine)
-
-    def _idle(self, cache: find.Cache) -> bool:
+    def _proven_idle(self, cache: find.Cache) -> bool:
         mount = mounts.by_id().get(cache.root.mount)
         if self.policy.floor >= policies.FLOOR_LEAST or mount is None or mount.network:
             return False  # users of a network file system are elsewhere
         if self.policy.idle == "asserted":
             return True
-        return self.policy.idle == "scan" and self._proven(cache)
-
-    def _proven(self, cache: find.Cache) -> bool:
-        seen = running.scan()
-        users = running.users_of(seen, cache.root.device, cache.root.inode, cache.kind)
-        return os.geteuid() == 0 and users.complete and not users.who
+        seen = act.users(cache)
+        return self.policy.idle == "scan" and os.geteuid() == 0 and seen.complete and not seen.who
 
     def _context(self, mine: Sequence[find.Cache], disks: Mapping[int, planner.Disk]) -> planner.Context:
-        idle = {cache.root.path: self._all_idle(mine) for cache in mine}
-        return planner.Context(look.now_ns(), disks, self._private(), idle)
+        idle = {cache.root.path: self.idle for cache in mine}
+        unsure = self.host.offline | (self.host.unread if self.policy.private is None else frozenset())
+        final = {cache.root.path: cache.root.uid in unsure for cache in mine}
+        return planner.Context(look.now_ns(), disks, self._private(), idle, final)
 
     # apply
 
-    def _scan(self, cache: find.Cache) -> core.Activity:
-        return running.users_of(running.scan(), cache.root.device, cache.root.inode, cache.kind)
-
     def _apply(self, cache: find.Cache, steps: planner.CachePlan) -> None:
         root = cache.root
+        below = self.policy.floor < policies.FLOOR_LEAST and steps.idle
+        terms = act.Terms(self.deadline, below, self.options.threads, self.options.step)
         try:
-            # One cleaner at a time; the kernel drops the lock when this process ends, however it ends (flock(2)).
-            fcntl.flock(root.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._all_skipped(steps, "another cleaner is at work")
-            return
-        builds = [c.root.fd for c in self.host.caches if c.kind == go_build.KIND and c.root.uid == root.uid]
-        names = tuple(dict.fromkeys((root.path, os.path.normpath(root.given))))
-        versions = tuple(dict.fromkeys(self.host.versions + modindex.versions(steps.survey.details)))
-
-        def forget(tree: str) -> None:
-            modindex.drop(builds, versions, ["%s/%s" % (name, tree) for name in names])
-
-        def work(ask: worker.Ask) -> Dict[str, Any]:
-            def scan() -> core.Activity:
-                who, complete = ask("scan", None)
-                return core.Activity(tuple((int(p), int(s), str(n)) for p, s, n in who), bool(complete))
-
-            job = core.Job(
-                self.deadline,
-                scan,
-                self.policy.floor < policies.FLOOR_LEAST and steps.idle,
-                self.options.threads,
-                self.options.step,
-                forget,
+            out = act.carry_out(
+                self.host, cache, steps.survey.details, terms, lambda job: KINDS[cache.kind].apply(root, steps, job)
             )
-            return KINDS[cache.kind].apply(root, steps, job).data()
-
-        try:
-            data = worker.as_owner(root.uid, root.gid, work, {"scan": lambda _none: list(self._scan(cache))})
-            out = self.outcomes[root.path] = core.Outcome.of(data)
-            if out.error:
-                self.errors.append("%s: the purge stopped: %s" % (root.path, out.error))
-        except (worker.WorkerDied, worker.WorkFailed, OSError) as exc:
-            self.errors.append("%s: the purge stopped: %s" % (root.path, exc))
-        finally:
-            fcntl.flock(root.fd, fcntl.LOCK_UN)
+        except act.Held as exc:
+            self._all_skipped(steps, str(exc))
+            return
+        self.outcomes[root.path] = out
+        if out.error:
+            self.errors.append("%s: the purge stopped: %s" % (root.path, out.error))
 
     def _all_skipped(self, steps: planner.CachePlan, reason: str) -> None:
         out = core.Outcome()

@@ -38,6 +38,20 @@ def empty() -> Dict[str, Any]:
     }
 
 
+def readable(value: Any) -> Any:
+    """Plain data with every text fit for UTF-8: bytes of a path that are none are shown as ``\\xff``.
+
+    One odd name in a cache would otherwise make Ansible refuse the whole result.
+    """
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    if isinstance(value, dict):
+        return {readable(key): readable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [readable(item) for item in value]
+    return value
+
+
 def sentence(result: Dict[str, Any], check: bool) -> str:
     """One sentence for people about a purge's result."""
     caches = len(result["caches"])

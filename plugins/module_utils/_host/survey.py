@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, Dict
 
 from .._core.units import human
@@ -51,8 +50,8 @@ def run(request: find.Request, details: bool = True) -> Dict[str, Any]:
             )
         else:
             result["msg"] = schema.sentence(result, False)
-        if os.geteuid() != 0:
-            result["notes"].append("run as uid %d: only this account's caches were looked for" % os.geteuid())
-        return result
+        result["notes"].extend(find.own_only())
+        found: Dict[str, Any] = schema.readable(result)
+        return found
     finally:
         find.close(host.caches)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -18,14 +17,13 @@ from .._core import patterns
 from .._core.units import human
 from .._core.verify import CAP, Damage, Fix, Report
 from .._core.verify import Options as Bounds
-from .._fs import dirs, worker
-from .._go import modindex, running
+from .._fs import dirs
 from .._kinds import KINDS, go_build, go_mod
 from .._kinds.go_build import repair as build_repair
 from .._kinds.go_build import verify as build_verify
 from .._kinds.go_mod import repair as mod_repair
 from .._kinds.go_mod import verify as mod_verify
-from . import find, look, schema
+from . import act, find, look, schema
 
 # What a kind must offer to be verified and repaired.
 _VERIFY: Dict[str, Callable[[Any, Bounds], Report]] = {
@@ -132,8 +130,9 @@ class _Verification:
             systems=self.host.systems,
             looked_at=self.host.looked_at,
         )
-        result["notes"] = list(dict.fromkeys(result["notes"]))
+        result["notes"] = list(dict.fromkeys(find.own_only() + result["notes"]))
         result["ok"] = result["damaged_total"] == result["repaired"]
+        result = dict(schema.readable(result))
         if self.errors:
             raise Failed("; ".join(self.errors), result)
         return result
@@ -267,39 +266,14 @@ class _Verification:
         return (st.st_ino, st.st_ctime_ns) if st is not None else None
 
     def _apply(self, cache: find.Cache, fix: Fix) -> Optional[core.Outcome]:
-        root = cache.root
+        terms = act.Terms(self.repair_until, True, self.options.threads, self.options.step)
         try:
-            # One cleaner at a time; the kernel drops the lock when this process ends (flock(2)).
-            fcntl.flock(root.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self.errors.append("%s: not repaired: another cleaner is at work; try again later" % root.path)
+            out = act.carry_out(
+                self.host, cache, fix.survey.details, terms, lambda job: _APPLY[cache.kind](cache.root, fix, job)
+            )
+        except act.Held as exc:
+            self.errors.append("%s: not repaired: %s; try again later" % (cache.root.path, exc))
             return None
-        builds = [c.root.fd for c in self.host.caches if c.kind == go_build.KIND and c.root.uid == root.uid]
-        names = tuple(dict.fromkeys((root.path, os.path.normpath(root.given))))
-        versions = tuple(dict.fromkeys(self.host.versions + modindex.versions(fix.survey.details)))
-
-        def forget(tree: str) -> None:
-            modindex.drop(builds, versions, ["%s/%s" % (name, tree) for name in names])
-
-        def scan_here(_none: object) -> List[Any]:
-            seen = running.scan()
-            return list(running.users_of(seen, root.device, root.inode, cache.kind))
-
-        def work(ask: worker.Ask) -> Dict[str, Any]:
-            def scan() -> core.Activity:
-                who, complete = ask("scan", None)
-                return core.Activity(tuple((int(p), int(s), str(n)) for p, s, n in who), bool(complete))
-
-            job = core.Job(self.repair_until, scan, True, self.options.threads, self.options.step, forget)
-            return _APPLY[cache.kind](root, fix, job).data()
-
-        try:
-            out = core.Outcome.of(worker.as_owner(root.uid, root.gid, work, {"scan": scan_here}))
-            if out.error:
-                self.errors.append("%s: the repair stopped: %s" % (root.path, out.error))
-            return out
-        except (worker.WorkerDied, worker.WorkFailed, OSError) as exc:
-            self.errors.append("%s: the repair stopped: %s" % (root.path, exc))
-            return None
-        finally:
-            fcntl.flock(root.fd, fcntl.LOCK_UN)
+        if out.error:
+            self.errors.append("%s: the repair stopped: %s" % (cache.root.path, out.error))
+        return out

@@ -40,7 +40,7 @@ class _Eviction:
         self.plan = plan
         self.job = job
         self.entries = plan.survey.entries
-        self.out = Outcome()
+        self.out = Outcome(job.tell)
         self._fds: Dict[str, int] = {}
         self._lock = threading.Lock()
         self.stayed = 0
@@ -279,16 +279,18 @@ class _Eviction:
     def _evict_executable(self, row: int, shard_fd: int, name: str) -> None:
         fd = dirs.open_dir(name, shard_fd)
         try:
-            if not dirs.same_place(fd, self.root.mount, self.root.device):
-                self._stay(core.CHANGED, row, "a mount")
+            own = os.fstat(fd)
+            if own.st_ino != self.entries.inode[row] or not dirs.same_place(fd, self.root.mount, self.root.device):
+                self._stay(core.CHANGED, row, "another directory")
                 return
-            freed = inodes = 0
-            for inner, st in dirs.entries(fd):
-                os.unlink(inner, dir_fd=fd)  # a directory in it makes this fail, and the entry stays
-                freed += dirs.freed_by_unlink(st)
-                inodes += 1
-            own = os.fstat(fd).st_blocks * 512
+            inside = list(dirs.entries(fd))
+            if len(inside) > 1 or any(not stat.S_ISREG(st.st_mode) for _inner, st in inside):
+                self._stay(core.CHANGED, row, "it does not hold exactly one file")
+                return
+            for inner, st in inside:
+                os.unlink(inner, dir_fd=fd)
+                self.out.done(dirs.freed_by_unlink(st), 1, 0)
         finally:
             os.close(fd)
         os.rmdir(name, dir_fd=shard_fd)
-        self.out.done(freed + own, inodes + 1)
+        self.out.done(own.st_blocks * 512)

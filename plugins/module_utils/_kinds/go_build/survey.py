@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import stat
+import time
 from bisect import bisect_left
 from typing import Any, Dict, List, Optional
 
@@ -99,7 +100,8 @@ class _Look:
     def _trim_time(self) -> int:
         try:
             text = dirs.read_small("trim.txt", self.root.fd, 64).strip()
-            return int(text) * 1_000_000_000 if text.isdigit() else 0
+            moment = int(text) * SECOND if text.isdigit() else 0
+            return moment if moment < time.time_ns() + 86400 * SECOND else 0  # nonsense dates no build
         except OSError:
             return 0
 
@@ -197,18 +199,21 @@ class _Look:
         if fd < 0:
             return
         try:
-            size = 0
-            freed = st.st_blocks * 512
-            inodes = 1
             self._own(st)
+            size = inodes = 0
+            freed = st.st_blocks * 512
+            plain = name.endswith("-d")
             for _inner, inner in dirs.entries(fd):
                 self._own(inner)
+                plain = plain and stat.S_ISREG(inner.st_mode)
                 size += inner.st_size
                 freed += dirs.freed_by_unlink(inner)
                 inodes += 1
-            row = self.entries.add(
-                path.encode(), EXECUTABLE, 2, _used(st), st.st_mtime_ns, st.st_ino, freed, size, inodes
-            )
+            if not plain or inodes > 1:  # an empty one is what a killed eviction leaves
+                self.totals["foreign"] += 1
+                self.damage.append({"path": _shown(path), "problem": "a folder that is no cached executable (kept)"})
+                return
+            row = self.entries.add(path.encode(), EXECUTABLE, 2, _used(st), st.st_mtime_ns, st.st_ino, freed, size, inodes + 1)
             self.entries.hold[row] = hold
             self.totals["executables"] += 1
             self.last = max(self.last, _used(st))

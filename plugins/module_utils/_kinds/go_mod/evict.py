@@ -31,6 +31,10 @@ _SETTLE = 1.0
 _HITS = 3
 
 
+class _Late(Exception):
+    """The time budget ran out while a zip was hashed."""
+
+
 class _Place(NamedTuple):
     """Where one version lies: escaped module path and version."""
 
@@ -74,7 +78,7 @@ class _Eviction:
         self.plan = plan
         self.job = job
         self.entries = plan.survey.entries
-        self.out = Outcome()
+        self.out = Outcome(job.tell)
         self.hits = 0
 
     def run(self) -> None:
@@ -295,7 +299,9 @@ class _Eviction:
             if self._sound(row):
                 sound.append(row)
 
-        core.in_threads(check, rows, min(self.job.threads, 4), lambda: False, 1)
+        begun = core.in_threads(check, rows, min(self.job.threads, 4), self.job.late, 1)
+        for row in rows[begun:]:
+            self._skip(core.TIME, row)
         held = [found for found in (self._mark(row) for row in sorted(sound, key=rows.index)) if found is not None]
         if not held:
             return
@@ -332,9 +338,11 @@ class _Eviction:
             wanted = dirs.read_small(place.name + ".ziphash", folder, 64).decode("ascii", "replace").strip()
             fd = dirs.open_file(place.name + ".zip", folder)
             label = self.plan.survey.labels[self.entries.group[row]]
-            if dirhash.h1_zip(fd, label) == wanted:
+            if dirhash.h1_zip(fd, label, self._tick) == wanted:
                 return True
             self._skip(core.UNSOUND, row, "the zip does not hash to its .ziphash: the tree is all there is")
+        except _Late:
+            self._skip(core.TIME, row)
         except (OSError, ValueError) as exc:
             self._skip(core.UNSOUND, row, str(exc))
         finally:
@@ -342,6 +350,10 @@ class _Eviction:
                 os.close(fd)
             os.close(folder)
         return False
+
+    def _tick(self, _count: int) -> None:
+        if self.job.late():
+            raise _Late
 
     def _mark(self, row: int) -> Optional[_Held]:
         """Lock and ``.partial``: from here on every go command that needs the tree waits for the lock."""
@@ -416,7 +428,10 @@ class _Eviction:
             os.rename(name, held.trash, src_dir_fd=held.parent, dst_dir_fd=held.parent)
             held.marked = True
             self.job.step("renamed")
-            self.job.forget(held.place.tree)
+            try:
+                self.job.forget(held.place.tree)
+            except OSError as exc:
+                self.out.note("%s: its module index stayed (%s)" % (held.place.tree, os.strerror(exc.errno or 0)))
             self._unmark(held)
             self.job.step("unmarked")
             os.close(held.lock)

@@ -19,10 +19,14 @@ from . import BARE, GRAIN_RELATIME, KIND, LEFTOVER, MARGINS, TIERS, TOOLCHAIN, T
 
 HOLDS = ("", "other owner", "unknown tree", "repository inside", "not reached whole", "no .ziphash")
 _OWNER, _UNKNOWN, _REPOSITORY, _PART, _NO_HASH = range(1, 6)
+_REPOSITORIES = frozenset((".git", ".hg", ".svn", ".bzr", ".jj"))
 _DEEPEST_MODULE = 64
 _DEEPEST_TREE = 512
 _TMP_TREE = re.compile(r"^(.+@[^@]+)\.tmp-\d+$")
-_USERINFO = re.compile(rb"url\s*=\s*[a-z+]+://[^/\s@]+@", re.IGNORECASE)
+# A clone's configuration that holds a credential: user information in an address, or a header that carries one.
+_SECRET = re.compile(rb"url\s*=\s*[a-z+]+://[^/\s@]+@|extraheader\s*=\s*\S*authorization", re.IGNORECASE)
+# codehost.WorkDir writes one line: the kind of version control, sometimes with a number, and the address.
+_CLONE = re.compile(r"(?:git|hg|svn|bzr|fossil)\d*:[^\s]+\Z")
 _TOTALS = (
     "entries",
     "bytes",
@@ -68,6 +72,19 @@ class _Version:
         return "cache/download/%s/@v/%s" % (self.folder, self.name)
 
 
+def _is_leftover(path: str) -> bool:
+    """Whether a folder is named like a version's tree that an eviction, or Go before 1.16, had set aside."""
+    match = _TMP_TREE.match(path)
+    if match is None:
+        return False
+    folder, _at, name = match.group(1).rpartition("@")
+    try:
+        modpath.check(modpath.unescape_path(folder), modpath.unescape_version(name))
+    except ValueError:
+        return False
+    return True
+
+
 def survey(root: Root) -> Survey:
     """What is in the module cache at *root*; sizes in bytes, times in Unix nanoseconds."""
     look = _Look(root)
@@ -84,7 +101,7 @@ class _Look:
         self.root = root
         self.totals: Dict[str, int] = dict.fromkeys(_TOTALS, 0)
         self.versions: Dict[str, _Version] = {}
-        self.leftovers: List[Tuple[str, os.stat_result, int, int, int]] = []
+        self.leftovers: List[Tuple[str, os.stat_result, int, int, int, int]] = []
         self.damage: List[Dict[str, str]] = []
         self.unreached: List[Dict[str, Any]] = []
         self.vcs: List[Dict[str, Any]] = []
@@ -182,7 +199,8 @@ class _Look:
             if part not in ("lock", "partial"):  # an eviction may make these too
                 self.last = max(self.last, st.st_mtime_ns)
             if part == "tmp":
-                self.leftovers.append((path, st, dirs.freed_by_unlink(st), st.st_size, 1))
+                hold = _OWNER if st.st_uid != self.root.uid else 0
+                self.leftovers.append((path, st, dirs.freed_by_unlink(st), st.st_size, 1, hold))
             elif stem and part in _PARTS:
                 key = "%s@%s" % (folder, stem)
                 version = self.versions.get(key)
@@ -220,8 +238,8 @@ class _Look:
         size, freed, inodes, hold = self._measure(fd, path, "trees_allocated")
         if st.st_uid != self.root.uid:
             hold = _OWNER
-        if _TMP_TREE.match(path):
-            self.leftovers.append((path, st, freed, size, inodes))
+        if path not in self.versions and _is_leftover(path):
+            self.leftovers.append((path, st, freed, size, inodes, hold))
             return
         tree = _Tree(path, st, size, freed, inodes, hold)
         version = self.versions.get(path)
@@ -253,10 +271,12 @@ class _Look:
             inodes += 1
             blocks = st.st_blocks * 512
             below += blocks
+            if name in _REPOSITORIES:  # a folder, or the file of a work tree or submodule
+                hold = hold or _REPOSITORY
             if stat.S_ISDIR(st.st_mode):
                 freed += blocks
-                if name in (".git", ".hg", ".svn"):
-                    hold = hold or _REPOSITORY
+                if st.st_uid != self.root.uid:
+                    hold = hold or _OWNER
                 child = self._open(name, fd, path) if len(stack) < _DEEPEST_TREE else -1
                 if child < 0:
                     hold = _PART
@@ -289,20 +309,27 @@ class _Look:
                 _size, freed, _inodes, _hold = self._measure(child, "cache/vcs/" + name, "vcs_allocated")
                 secret = False
                 try:
-                    secret = bool(_USERINFO.search(dirs.read_small("config", child)))
+                    secret = bool(_SECRET.search(dirs.read_small("config", child)))
                 except OSError:
                     pass
             finally:
                 os.close(child)
-            url = ""
-            try:
-                url = dirs.read_small(name + ".info", fd, 4096).decode("utf-8", "replace").strip()
-            except OSError:
-                pass
+            url = self._remote(fd, name + ".info")
             shown = mask(url)
             found = {"path": "cache/vcs/" + name, "remote": shown, "bytes": freed}
             found["credentials"] = secret or shown != url
             self.vcs.append(found)
+
+    def _remote(self, fd: int, name: str) -> str:
+        """The address that a clone is of; '' where the file is not what Go writes (it could be anybody's)."""
+        st = dirs.lstat_or_none(name, fd)
+        if st is None or st.st_uid != self.root.uid or st.st_nlink != 1 or st.st_size > 4096:
+            return ""
+        try:
+            text = dirs.read_small(name, fd, 4096).decode("utf-8", "replace").strip()
+        except OSError:
+            return ""
+        return text if _CLONE.match(text) else ""
 
     # what it means
 
@@ -358,9 +385,10 @@ class _Look:
             sizes[label] = held
             if module == TOOLCHAIN:
                 toolchains.append({"version": number, "bytes": held})
-        for path, st, freed, size, inodes in sorted(self.leftovers, key=lambda item: item[0]):
+        for path, st, freed, size, inodes, hold in sorted(self.leftovers, key=lambda item: item[0]):
             used = max(st.st_mtime_ns, st.st_ctime_ns)
-            entries.add(_bytes(path), LEFTOVER, 0, used, st.st_mtime_ns, st.st_ino, freed, size, inodes)
+            row = entries.add(_bytes(path), LEFTOVER, 0, used, st.st_mtime_ns, st.st_ino, freed, size, inodes)
+            entries.hold[row] = hold
         for tree in sorted(self.unknown, key=lambda item: item.path):
             row = self._add_tree(entries, tree, TREE, max(tree.st.st_mtime_ns, tree.st.st_ctime_ns), -1)
             entries.hold[row] = entries.hold[row] or _UNKNOWN

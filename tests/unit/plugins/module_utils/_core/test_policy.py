@@ -42,12 +42,30 @@ def test_without_any_variable_a_run_acts_on_pressure_only_and_keeps_a_day() -> N
     assert got.idle == ""
 
 
-def test_an_empty_policy_asks_for_nothing() -> None:
-    got = parse()
-    assert got.rules == ()
-    assert got.when is None
-    assert got.until is None
-    assert got.floor == 86400
+def test_a_policy_that_names_no_limit_takes_the_defaults_rules() -> None:
+    """A run that can do nothing at all must not look like one that found nothing to do."""
+    default = parse(**policy.DEFAULT)
+    for document in ({}, {"floor": "48h"}, {"time_limit": "1m"}, {"keep": ["example.com"]}):
+        got = parse(**document)
+        assert (got.rules, got.when, got.until) == (default.rules, default.when, default.until)
+    own = parse(until={"free_space_above": "99%"})
+    assert (own.rules, own.when) == (default.rules, None)
+
+
+def test_a_rule_that_only_keeps_does_not_lift_the_limits_at_the_top() -> None:
+    got = parse(max_age="30d", caches=[{"kind": "go-mod", "keep": ["git.example.com"]}])
+    assert {rule.kind: rule.max_age for rule in got.rules} == {"go-mod": 30 * 86400, "go-build": 30 * 86400}
+
+
+@pytest.mark.parametrize("limit", ["max_size", "max_size_each", "max_entries"])
+def test_a_budget_for_a_part_of_a_cache_is_refused(limit: str) -> None:
+    with pytest.raises(BadPolicy, match=limit):
+        parse(caches=[{"kind": "go-mod", "match": ["example.com/*"], limit: 1}])
+
+
+def test_a_url_is_no_pattern() -> None:
+    with pytest.raises(BadPolicy, match="https"):
+        parse(keep=["https://git.example.com/x"])
 
 
 @pytest.mark.parametrize(
@@ -65,6 +83,8 @@ def test_an_empty_policy_asks_for_nothing() -> None:
         ({"caches": [{"kind": "go-mod", "max_entries": True}]}, "caches[0].max_entries"),
         ({"caches": [{"kind": "go-mod", "modules": [""]}]}, "caches[0].modules[0]"),
         ({"caches": [{"kind": "go-mod", "modules": ["a@b@c"]}]}, "caches[0].modules[0]"),
+        ({"caches": [{"kind": "go-mod", "modules": ["https://example.com/a"]}]}, "caches[0].modules[0]"),
+        ({"caches": [{"kind": "go-mod", "modules": ["example.com\\a"]}]}, "caches[0].modules[0]"),
         ({"caches": [{"kind": "go-mod", "modules": ["a, b"]}]}, "caches[0].modules[0]"),
         ({"caches": [{"kind": "go-mod", "keep": ["a["]}]}, "caches[0].keep[0]"),
         ({"caches": [{"kind": "go-mod", "wipe": "yes"}]}, "caches[0].wipe"),

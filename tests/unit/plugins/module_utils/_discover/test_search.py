@@ -280,7 +280,7 @@ def test_a_folder_swapped_for_a_symlink_while_searching_leads_nowhere(tree: Any)
     thread = threading.Thread(target=attack)
     thread.start()
     try:
-        for _ in range(30):
+        for _number in range(30):
             run([probe], tree.path("in"))
     finally:
         stop.set()

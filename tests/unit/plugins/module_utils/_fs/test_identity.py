@@ -213,6 +213,6 @@ def test_a_root_may_itself_be_a_mount(cache: pathlib.Path, tmp_path: pathlib.Pat
 def test_a_refusal_leaves_no_descriptor_open(cache: pathlib.Path) -> None:
     (cache / ".git").mkdir()
     before = len(os.listdir("/proc/self/fd"))
-    for _ in range(5):
+    for _number in range(5):
         refused(cache)
     assert len(os.listdir("/proc/self/fd")) == before

@@ -125,7 +125,7 @@ def test_a_second_hard_link_keeps_content_and_mode_and_frees_nothing(place: Plac
 def test_depth_costs_neither_stack_nor_descriptors(place: Place, depth: int, mode: int) -> None:
     """F24: 3000 folders deep, far beyond PATH_MAX."""
     fd = dirs.open_dir(str(place.tree))
-    for _ in range(depth):
+    for _number in range(depth):
         os.mkdir("d", 0o755, dir_fd=fd)
         inner = dirs.open_dir("d", fd)
         os.close(os.open("file", os.O_CREAT | os.O_WRONLY, 0o444, dir_fd=inner))

@@ -179,7 +179,7 @@ def test_a_tree_hundreds_of_folders_deep_is_hashed_without_recursion_and_with_fe
 ) -> None:
     depth = 400
     fd = os.open(str(tmp_path), os.O_RDONLY)
-    for _ in range(depth):
+    for _number in range(depth):
         os.mkdir("d", dir_fd=fd)
         below = os.open("d", os.O_RDONLY, dir_fd=fd)
         os.close(fd)

@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.gofleet.cache.plugins.module_utils._fs import dirs
 from ansible_collections.gofleet.cache.plugins.module_utils._go.accounts import Account
-from ansible_collections.gofleet.cache.plugins.module_utils._host import find, look, purge
+from ansible_collections.gofleet.cache.plugins.module_utils._host import act, find, look, purge
 from ansible_collections.gofleet.cache.plugins.module_utils._kinds.go_build import evict as build_evict
 from ansible_collections.gofleet.cache.plugins.module_utils._kinds.go_mod import evict as mod_evict
 from ansible_collections.gofleet.cache.tests.fixtures import synthetic
@@ -74,7 +74,7 @@ def agent(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Agent:
     monkeypatch.setattr(build_evict, "_SETTLE", 0.01)
     monkeypatch.setattr(mod_evict, "_SETTLE", 0.01)
     # Another part of the tests, or a developer, may run Go at this moment.
-    monkeypatch.setattr(purge.running, "scan", lambda: purge.running.Scan((), 0, True))
+    monkeypatch.setattr(act.running, "scan", lambda: act.running.Scan((), 0, True))
     return made
 
 

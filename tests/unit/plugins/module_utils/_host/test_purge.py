@@ -19,7 +19,8 @@ from ansible_collections.gofleet.cache.plugins.module_utils._core import evict a
 from ansible_collections.gofleet.cache.plugins.module_utils._core import policy as policies
 from ansible_collections.gofleet.cache.plugins.module_utils._core.units import BadPolicy
 from ansible_collections.gofleet.cache.plugins.module_utils._fs import mounts
-from ansible_collections.gofleet.cache.plugins.module_utils._host import find, look, purge, schema
+from ansible_collections.gofleet.cache.plugins.module_utils._go import modindex
+from ansible_collections.gofleet.cache.plugins.module_utils._host import act, find, look, purge, schema
 from ansible_collections.gofleet.cache.plugins.module_utils._kinds.go_build import evict as build_evict
 from ansible_collections.gofleet.cache.tests.fixtures import gocaches, mountspace, synthetic
 
@@ -193,14 +194,17 @@ def test_many_cleaners_together_free_what_one_frees(agent: Any) -> None:
     def clean() -> None:
         results.append(agent.purge(OLD))
 
-    threads = [threading.Thread(target=clean) for _ in range(8)]
+    threads = [threading.Thread(target=clean) for _number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert len(results) == 8
-    first = sum(r["evicted_entries"] for r in results if r["plan_digest"] == planned["plan_digest"])
-    assert first == planned["planned_entries"]
+    # A cleaner may take one cache while another has the next, so the plan is carried out by one or by several.
+    before = sum(cache["allocated"] for cache in planned["caches"])
+    after = sum(cache["allocated"] for cache in agent.purge(OLD, check=True)["caches"])
+    freed = sum(result["freed_bytes"] for result in results)
+    assert planned["predicted_bytes"] <= freed <= before - after
 
 
 def test_a_time_limit_ends_the_run_and_tells_what_is_left(agent: Any) -> None:
@@ -242,13 +246,13 @@ def test_an_error_tells_what_was_done_and_the_other_caches_are_cleaned(agent: An
 def test_without_proof_of_idleness_the_floor_is_the_default(agent: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A wipe obeys the floor like everything else."""
     agent.build.put(synthetic.sha("young"), b"young", age=2 * synthetic.HOUR)
-    busy = purge.running.Scan((purge.running.Tool(4711, 1, "go", 0, None, None),), 0, True)
-    monkeypatch.setattr(purge.running, "scan", lambda: busy)
+    busy = act.running.Scan((act.running.Tool(4711, 1, "go", 0, None, None),), 0, True)
+    monkeypatch.setattr(act.running, "scan", lambda: busy)
     result = agent.purge({"wipe": True, "floor": 0, "idle": "scan"}, agent.build.path)
     assert not result["changed"]
     assert any("not proven idle" in note for note in result["notes"])
-    part = purge.running.Scan((), 5, False)
-    monkeypatch.setattr(purge.running, "scan", lambda: part)
+    part = act.running.Scan((), 5, False)
+    monkeypatch.setattr(act.running, "scan", lambda: part)
     assert not agent.purge({"wipe": True, "floor": 0, "idle": "scan"}, agent.build.path)["changed"]
 
 
@@ -334,9 +338,9 @@ def test_as_root_another_accounts_cache_is_cleaned_with_its_owners_rights(agent:
 
     def scan() -> Any:
         scans.append(os.geteuid())
-        return purge.running.Scan((), 0, True)
+        return act.running.Scan((), 0, True)
 
-    agent.monkeypatch.setattr(purge.running, "scan", scan)
+    agent.monkeypatch.setattr(act.running, "scan", scan)
     agent.mod.at("example.com/a@v1.0.0", "lock").unlink()
     result = agent.purge(OLD)
     assert result["left_out"] == []
@@ -361,8 +365,6 @@ def test_as_a_plain_user_somebody_elses_cache_is_told_and_left(agent: Any, photo
 
 
 def test_the_index_of_an_evicted_tree_goes_with_it(agent: Any) -> None:
-    from ansible_collections.gofleet.cache.plugins.module_utils._go import modindex
-
     agent.mod.add("example.com/a@v1.0.0")
     agent.mod.add("golang.org/toolchain@v0.0.1-go1.24.0.linux-amd64", tree=False)
     tree = agent.mod.tree("example.com/a@v1.0.0")

@@ -365,7 +365,7 @@ def test_an_error_at_any_step_leaves_no_mark_on_a_tree(cache: synthetic.Mod, ste
     assert out.error == "RuntimeError: injected"
     for label in (A, B, C):
         assert "partial" not in parts(cache, label)
-    for _ in range(3):
+    for _number in range(3):
         assert purge(cache).error == ""
     for label in (A, B, C):
         assert parts(cache, label) == KEPT
@@ -421,7 +421,7 @@ def test_a_kill_at_any_moment_is_finished_by_the_next_runs(tmp_path: pathlib.Pat
         if cache.tree(A).exists():  # whole, or one that no go command takes for whole
             whole = sum(1 for path in cache.tree(A).rglob("*") if path.is_file())
             assert whole == 5
-        for _ in range(3):
+        for _number in range(3):
             assert purge(cache).error == ""
         assert parts(cache, A) | parts(cache, B) == KEPT
         assert _leftovers(cache) == 0
@@ -471,12 +471,42 @@ def test_a_time_limit_leaves_the_rest_and_counts_it(cache: synthetic.Mod) -> Non
 
 
 def test_odd_names_are_told_as_text(cache: synthetic.Mod) -> None:
-    name = os.fsencode(str(cache.path)) + b"/odd\xff@v1.0.0.tmp-7"
-    os.mkdir(name)
+    folder = os.path.dirname(str(cache.at(B, "info")))
+    name = os.fsencode(folder) + b"/odd\xff123.tmp"
+    with open(name, "wb"):
+        pass
     plan = later_plan(cache, document={"max_age": "1d", "keep": ["example.com"]})
-    os.rmdir(name)
+    os.unlink(name)
     out = synthetic.apply(cache.path, plan)
-    assert [item["path"] for item in out.samples] == ["odd\\xff@v1.0.0.tmp-7"]
+    assert [item["path"].rpartition("/")[2] for item in out.samples] == ["odd\\xff123.tmp"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["proj@work.tmp-1", "example.com/x@notaversion.tmp-3", "Example.com/x@v1.0.0.tmp-3", "example.com/b@v1.0.0.tmp-x"],
+)
+def test_a_folder_that_only_looks_like_a_leftover_stays(cache: synthetic.Mod, name: str) -> None:
+    """F12, F16: anybody's folder with such a name, and all it holds."""
+    folder = cache.path / name
+    folder.mkdir(parents=True)
+    (folder / "thesis").write_text("x")
+    purge(cache)
+    assert (folder / "thesis").exists()
+
+
+def test_a_version_that_is_named_like_a_leftover_is_a_version(cache: synthetic.Mod) -> None:
+    """v1.0.0-rc.tmp-5 is a valid version: its tree needs the lock, the mark, the scan and the sound zip."""
+    label = "example.com/c@v1.0.0-rc.tmp-5"
+    folder = cache.path / label
+    folder.mkdir(parents=True)
+    (folder / "c.go").write_text("package c")
+    download = cache.path / "cache/download/example.com/c/@v"
+    download.mkdir(parents=True)
+    (download / "v1.0.0-rc.tmp-5.info").write_text("{}")
+    (download / "v1.0.0-rc.tmp-5.ziphash").write_text("h1:" + "a" * 43 + "=")
+    (download / "v1.0.0-rc.tmp-5.zip").write_text("no zip")
+    purge(cache)
+    assert (folder / "c.go").exists()
 
 
 def test_a_missing_lock_file_is_made_by_gos_name(cache: synthetic.Mod) -> None:
