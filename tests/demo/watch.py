@@ -15,7 +15,17 @@ from pathlib import Path
 #: Seconds in which other programs' temporary files may go again.
 PATIENCE = 6.0
 #: In a temporary folder, what Go, Ansible, Python's tempfile and this project would leave.
-_TEMPORARY = ("go-build", "go-link", "gotoolchain", "ansible", "gofleet", "pymp-", "go.")
+_TEMPORARY = (
+    "go-build",
+    "go-link",
+    "gotoolchain",
+    "ansible-tmp-",
+    "ansible-local-",
+    "ansible_",
+    "gofleet",
+    "pymp-",
+    "go.",
+)
 #: Below a home, what Go, Ansible, pip and this project would make.
 _HOME = (
     ".ansible",

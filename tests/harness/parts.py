@@ -288,7 +288,7 @@ def _check_contents(c: Context, archive: Path) -> Outcome:
     }
     product |= {"LICENSE", "README.md", "MANIFEST.json", "FILES.json"}
     missing = sorted(product - names)
-    allowed = re.compile(r"(meta|plugins|roles|playbooks|docs|changelogs|LICENSES)/|[A-Z]+(\.\w+)?$")
+    allowed = re.compile(r"(meta|plugins|roles|playbooks|docs|changelogs|LICENSES)/|[A-Z_]+(\.\w+)?$")
     extra = sorted(name for name in names if not allowed.match(name))
     for text, paths in (("lacks", missing), ("should not hold", extra)):
         if paths:
