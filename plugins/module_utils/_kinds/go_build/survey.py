@@ -213,7 +213,9 @@ class _Look:
                 self.totals["foreign"] += 1
                 self.damage.append({"path": _shown(path), "problem": "a folder that is no cached executable (kept)"})
                 return
-            row = self.entries.add(path.encode(), EXECUTABLE, 2, _used(st), st.st_mtime_ns, st.st_ino, freed, size, inodes + 1)
+            row = self.entries.add(
+                path.encode(), EXECUTABLE, 2, _used(st), st.st_mtime_ns, st.st_ino, freed, size, inodes + 1
+            )
             self.entries.hold[row] = hold
             self.totals["executables"] += 1
             self.last = max(self.last, _used(st))
