@@ -156,13 +156,20 @@ class Unreadable(Exception):
 def read_text(path: str, limit: int = FILE_LIMIT) -> str:
     """The text of a small regular file (UTF-8, a byte order mark is dropped, as .NET writes one).
 
-    Raises FileNotFoundError (also where a folder on the way is missing), else Unreadable: no permission, not a
-    regular file (a FIFO would block us), longer than *limit* bytes, not UTF-8.
+    Raises FileNotFoundError (also where a folder on the way is missing or closed to us), else Unreadable: no
+    permission, not a regular file (a FIFO would block us), longer than *limit* bytes, not UTF-8.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | getattr(os, "O_NOCTTY", 0))
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(errno.ENOENT, "no such file", path) from None
+    except PermissionError as exc:
+        try:
+            os.lstat(path)
+        except OSError:
+            # Whether it is there cannot be seen: that is no sign of a CI system.
+            raise FileNotFoundError(errno.ENOENT, "not to be seen", path) from None
+        raise Unreadable(path, exc.strerror or "cannot be opened") from None
     except OSError as exc:
         raise Unreadable(path, exc.strerror or "cannot be opened") from None
     except ValueError:

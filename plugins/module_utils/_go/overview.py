@@ -414,6 +414,10 @@ def printable(text: str) -> str:
 def summary(result: Mapping[str, Any]) -> str:
     """One line for people."""
     problems = sum(len(row["problems"]) for row in list(result["accounts"]) + list(result["services"]))
-    return "{} toolchains, {} accounts, {} services, {} problems".format(
-        len(result["toolchains"]), len(result["accounts"]), len(result["services"]), problems + len(result["problems"])
+    counts = (
+        (len(result["toolchains"]), "toolchain"),
+        (len(result["accounts"]), "account"),
+        (len(result["services"]), "service"),
+        (problems + len(result["problems"]), "problem"),
     )
+    return ", ".join("%d %s%s" % (count, word, "" if count == 1 else "s") for count, word in counts)
