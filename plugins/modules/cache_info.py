@@ -156,10 +156,85 @@ unreached:
   elements: dict
   sample: []
 plan_digest:
-  description: Empty; a survey plans nothing. So are the other keys that only a purge fills.
+  description: Always empty; a survey plans nothing.
   returned: always
   type: str
   sample: ""
+evicted:
+  description: "Always empty; a survey evicts nothing."
+  returned: always
+  type: list
+  elements: dict
+  sample: []
+evicted_entries:
+  description: Always 0.
+  returned: always
+  type: int
+  sample: 0
+free_bytes_after:
+  description: "The same number; a survey frees nothing."
+  returned: always
+  type: int
+  sample: 15032385536
+free_bytes_before:
+  description: Free bytes of the caches' file systems, as C(df) shows them.
+  returned: always
+  type: int
+  sample: 15032385536
+freed_bytes:
+  description: Always 0.
+  returned: always
+  type: int
+  sample: 0
+left_out:
+  description: Always empty.
+  returned: always
+  type: list
+  elements: dict
+  sample: []
+left_out_entries:
+  description: Always 0.
+  returned: always
+  type: int
+  sample: 0
+notes:
+  description: Sentences for people, such as that only one account was looked at.
+  returned: always
+  type: list
+  elements: str
+  sample: []
+pending:
+  description: Always empty.
+  returned: always
+  type: list
+  elements: dict
+  sample: []
+planned_entries:
+  description: Always 0.
+  returned: always
+  type: int
+  sample: 0
+predicted_bytes:
+  description: Always 0.
+  returned: always
+  type: int
+  sample: 0
+private_known:
+  description: Whether a setting on the agent, or the policy, says which modules are private.
+  returned: always
+  type: bool
+  sample: true
+protected:
+  description: Always empty.
+  returned: always
+  type: list
+  elements: dict
+  sample: []
+truncated:
+  description: Whether a survey was cut short.
+  returned: always
+  type: bool
+  sample: false
 """
 
 

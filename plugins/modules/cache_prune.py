@@ -44,11 +44,13 @@ options:
       - V(max_age), V(max_size) (of all caches of a kind together), V(max_size_each), V(max_entries), V(evict_before),
         V(modules) (names and patterns such as V(github.com/gin-gonic/gin@*)) and V(wipe), at the top for every kind
         or in V(caches) for one kind each (V(kind) is V(go-build) or V(go-mod)).
+      - V(match), in V(caches); patterns of modules that a rule is for. The first rule of a kind that matches holds.
+      - V(evict_first); V(oldest) (default) or V(cheapest), what V(until) takes first when the rules were not enough.
       - V(keep) and V(private); patterns of modules that are kept. What E(GOPRIVATE), E(GONOPROXY) and E(GONOSUMDB) of
         the agent match is private too. A private module goes only when its exact path is named. Where neither says
         what is private, only trees with a sound zip go.
-      - V(when) (V(free_space_below), V(free_inodes_below)) gates everything, V(until) (V(free_space_above),
-        V(free_inodes_above)) goes on with what was used longest ago until it is met.
+      - V(when) (V(free_space_below), V(free_inodes_below); one of them is enough) gates everything. V(until)
+        (V(free_space_above), V(free_inodes_above)) goes on with what was used longest ago until it is met.
       - V(time_limit) (default V(10m)); then the run stops where it is safe and tells what it did.
       - Without a policy, a run acts only below 15 % free space or 10 % free inodes; it takes what a build cache has
         not used for 10 days and a module cache for 60, then the least recently used down to the floor, until 25 % and
@@ -224,6 +226,31 @@ acts:
   returned: always
   type: bool
   sample: true
+findings:
+  description: What was noticed while looking for caches, each with C(code), C(severity), C(path) and C(text).
+  returned: always
+  type: list
+  elements: dict
+  sample: []
+looked_at:
+  description: Every place that was looked at for caches.
+  returned: always
+  type: list
+  elements: str
+  sample:
+    - /home/ci/.cache/go-build
+private_known:
+  description: Whether a setting on the agent, or the policy, says which modules are private.
+  returned: always
+  type: bool
+  sample: true
+systems:
+  description: The CI systems found on the agent.
+  returned: always
+  type: list
+  elements: str
+  sample:
+    - gitlab
 """
 
 import typing as t

@@ -337,6 +337,31 @@ notes:
   type: list
   elements: str
   sample: []
+findings:
+  description: What was noticed while looking for caches, each with C(code), C(severity), C(path) and C(text).
+  returned: always
+  type: list
+  elements: dict
+  sample: []
+looked_at:
+  description: Every place that was looked at for caches.
+  returned: always
+  type: list
+  elements: str
+  sample:
+    - /home/ci/.cache/go-build
+private_known:
+  description: Whether a setting on the agent, or the policy, says which modules are private.
+  returned: always
+  type: bool
+  sample: true
+systems:
+  description: The CI systems found on the agent.
+  returned: always
+  type: list
+  elements: str
+  sample:
+    - gitlab
 """
 
 import typing as t

@@ -273,6 +273,7 @@ def test_a_version_that_is_read_while_it_is_marked_is_kept(cache: synthetic.Mod)
 
 def test_a_tree_that_was_extracted_anew_is_another_one(cache: synthetic.Mod, tmp_path: pathlib.Path) -> None:
     plan = later_plan(cache)
+    cache.tree(B).chmod(0o755)  # or a plain user may not move it to another folder
     cache.tree(B).rename(tmp_path / "old")
     cache.extract(B)
     assert skipped(synthetic.apply(cache.path, plan)) == {core.CHANGED: 1}
@@ -282,6 +283,7 @@ def test_a_tree_that_was_extracted_anew_is_another_one(cache: synthetic.Mod, tmp
 def test_a_tree_that_is_gone_is_nobodys_eviction(cache: synthetic.Mod, tmp_path: pathlib.Path) -> None:
     """F17."""
     plan = later_plan(cache)
+    cache.tree(B).chmod(0o755)  # or a plain user may not move it to another folder
     cache.tree(B).rename(tmp_path / "old")
     out = synthetic.apply(cache.path, plan)
     assert skipped(out) == {core.GONE: 1}
