@@ -411,7 +411,7 @@ def main() -> None:
     for finding in result["findings"]:
         if finding["severity"] == "warning":
             module.warn(finding["text"])
-    module.exit_json(msg=verify.sentence(result), **result)
+    module.exit_json(msg=verify.sentence(result, module.check_mode), **result)
 
 
 if __name__ == "__main__":

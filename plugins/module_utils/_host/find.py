@@ -236,6 +236,8 @@ def _prove(gathered: roots.Gathered, homes: FrozenSet[str]) -> Tuple[List[Cache]
             problem = None
             break
         if problem is not None:
+            if problem.code == "no-fingerprint" and "explicit" not in item.origins:
+                problem.hint = "nothing was put there yet, or it is something else; it stays as it is"
             refused.append({"path": item.path, "code": problem.code, "reason": problem.reason, "hint": problem.hint})
             if "explicit" in item.origins:
                 wrong.append("paths: %s" % problem)

@@ -72,8 +72,8 @@ def run(request: find.Request, options: Options) -> Dict[str, Any]:
         find.close(host.caches)
 
 
-def sentence(result: Dict[str, Any]) -> str:
-    """One sentence for people about a verification's result."""
+def sentence(result: Dict[str, Any], check: bool = False) -> str:
+    """One sentence for people about a verification's result; with *check*, of what a repair would do."""
     count = len(result["caches"])
     if not count:
         return schema.sentence(result, False)
@@ -84,7 +84,7 @@ def sentence(result: Dict[str, Any]) -> str:
     if total:
         text += "; %d damaged" % total
         if result["repaired"]:
-            text += ", %d repaired" % result["repaired"]
+            text += ", %d %s" % (result["repaired"], "would be repaired" if check else "repaired")
     else:
         text += "; no damage"
     skipped = sum(cell["skipped"] for cell in result["verified"].values())
