@@ -67,7 +67,14 @@ class Fleet:
         if extra:
             command += ["-e", json.dumps(extra)]
         done = subprocess.run(
-            command, cwd=self.top, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600
+            command,
+            cwd=self.top,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
         )
         return done.returncode, done.stdout + done.stderr
 
