@@ -13,15 +13,44 @@ import difflib
 import json
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
-from .units import BadPolicy, Share, age, date, share, size
+from .units import BadPolicy, Share, age, date, iso, share, size
 
 FLOOR_DEFAULT = 24 * 3600
 FLOOR_LEAST = 3600
 TIME_LIMIT_DEFAULT = 600
 
-_LIMITS = ("max_age", "max_size", "max_size_each", "max_entries", "evict_before", "modules", "wipe")
-_TOP = frozenset(("floor", "time_limit", "when", "until", "caches", "evict_first", "private", "keep", "idle", *_LIMITS))
-_RULE = frozenset(("kind", "keep", "match", *_LIMITS))
+_LIMITS = (
+    "max_age",
+    "max_size",
+    "max_size_each",
+    "max_entries",
+    "evict_before",
+    "unneeded_for",
+    "modules",
+    "wipe",
+)
+_KEEPS = ("keep_needed_by", "keep_newest")
+_TOP = frozenset(
+    (
+        "floor",
+        "time_limit",
+        "when",
+        "until",
+        "caches",
+        "evict_first",
+        "private",
+        "keep",
+        "idle",
+        "busy",
+        "quarantine",
+        "max_size_all",
+        "network_agent",
+        *_LIMITS,
+        *_KEEPS,
+    )
+)
+_RULE = frozenset(("kind", "keep", "match", *_LIMITS, *_KEEPS))
+_BUSY = ("floor", "skip", "wait", "fail")
 _WHEN = ("free_space_below", "free_inodes_below")
 _UNTIL = ("free_space_above", "free_inodes_above")
 
@@ -43,6 +72,10 @@ class Marks(NamedTuple):
     inodes: Optional[Share]
 
 
+def _asked(value: object) -> bool:
+    return value is not None and value is not False and value != ()
+
+
 class Rule(NamedTuple):
     """What one entry of ``caches`` asks for one kind; ages in seconds, sizes in bytes, None where not asked."""
 
@@ -56,16 +89,35 @@ class Rule(NamedTuple):
     keep: Tuple[str, ...]
     match: Tuple[str, ...]
     wipe: bool
+    unneeded_for: Optional[int] = None
+    keep_needed_by: Tuple[str, ...] = ()
+    keep_newest: Optional[int] = None
 
     @property
     def limits(self) -> bool:
         """Whether the rule asks for anything but keeping."""
-        asked = (self.max_age, self.max_size, self.max_size_each, self.max_entries, self.evict_before)
-        return self.wipe or bool(self.modules) or any(value is not None for value in asked)
+        return any(_asked(getattr(self, name)) for name in _LIMITS)
+
+    def document(self) -> Dict[str, Any]:
+        """The rule as a person could have written it, with numbers for ages and sizes."""
+        found: Dict[str, Any] = {"kind": self.kind}
+        for name in (*_LIMITS, *_KEEPS, "keep", "match"):
+            value = getattr(self, name)
+            if _asked(value):
+                found[name] = list(value) if isinstance(value, tuple) else value
+        if self.evict_before is not None:
+            found["evict_before"] = iso(self.evict_before)
+        return found
 
 
 class Policy(NamedTuple):
-    """A checked policy; ``private`` is None where the document does not say what is private."""
+    """A checked policy; ``private`` is None where the document does not say what is private.
+
+    ``busy`` says what becomes of a cache that Go tools use or may use: the floor alone protects it (``floor``), it is
+    left alone (``skip``), waited for (``wait``) or the run fails (``fail``). ``quarantine`` is the grace time in
+    seconds from which an eviction can be undone (0: evicted at once). ``max_size_all`` caps all caches of all kinds
+    together, in bytes. ``network_agent`` is the host name of the one agent that cleans caches on network file systems.
+    """
 
     floor: int
     time_limit: int
@@ -76,19 +128,34 @@ class Policy(NamedTuple):
     private: Optional[Tuple[str, ...]]
     keep: Tuple[str, ...]
     idle: str
+    busy: str = "floor"
+    quarantine: int = 0
+    max_size_all: Optional[int] = None
+    network_agent: str = ""
 
     def document(self) -> Dict[str, Any]:
-        """The policy as plain data in one canonical form: equal policies give equal documents."""
-        return {
+        """The policy as plain data in one canonical form that :func:`parse` takes; equal policies, equal documents.
+
+        The time limit is not part of it: it changes how far a run gets, not what it plans.
+        """
+        found: Dict[str, Any] = {
             "floor": self.floor,
-            "when": None if self.when is None else [None if m is None else str(m) for m in self.when],
-            "until": None if self.until is None else [None if m is None else str(m) for m in self.until],
-            "rules": [dict(rule._asdict()) for rule in self.rules],
-            "cheapest_first": self.cheapest_first,
-            "private": self.private,
-            "keep": self.keep,
+            "caches": [rule.document() for rule in self.rules],
+            "evict_first": "cheapest" if self.cheapest_first else "oldest",
             "idle": self.idle,
+            "busy": self.busy,
+            "quarantine": self.quarantine,
+            "keep": list(self.keep),
+            "network_agent": self.network_agent,
         }
+        for key, marks, names in (("when", self.when, _WHEN), ("until", self.until, _UNTIL)):
+            if marks is not None:
+                found[key] = {name: str(mark) for name, mark in zip(names, marks) if mark is not None}
+        if self.private is not None:
+            found["private"] = list(self.private)
+        if self.max_size_all is not None:
+            found["max_size_all"] = self.max_size_all
+        return found
 
     def canonical(self) -> str:
         """The document as canonical JSON."""
@@ -148,6 +215,35 @@ def _marks(value: object, key: str, names: Tuple[str, str]) -> Marks:
     return Marks(*(share(data[n], "%s.%s" % (key, n)) if n in data else None for n in names))
 
 
+def _count(value: object, key: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise BadPolicy(key, value, "not a number of entries")
+    return value
+
+
+def _choice(value: object, key: str, known: Tuple[str, ...]) -> str:
+    if value not in known:
+        raise BadPolicy(key, value, "not one of the ways known here", "%s or %s" % (", ".join(known[:-1]), known[-1]))
+    return str(value)
+
+
+def _folders(value: object, key: str) -> Tuple[str, ...]:
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, (list, tuple)) or not value:
+        raise BadPolicy(key, value, "not a list of folders")
+    found = []
+    for i, item in enumerate(value):
+        where = "%s[%d]" % (key, i)
+        if not isinstance(item, str) or not item.startswith("/") or any(ord(char) < 32 for char in item):
+            raise BadPolicy(where, item, "not the absolute path of a folder", "write it as /srv/ci/builds")
+        parts = [part for part in item.split("/") if part not in ("", ".")]
+        if not parts or ".." in parts:
+            raise BadPolicy(where, item, "not a folder below which projects lie", "write it as /srv/ci/builds")
+        found.append("/" + "/".join(parts))
+    return tuple(found)
+
+
 def _flag(value: object, key: str) -> bool:
     if not isinstance(value, bool):
         raise BadPolicy(key, value, "not true or false")
@@ -161,21 +257,28 @@ def _rule(data: Mapping[str, Any], key: str, kind: str) -> Rule:
     def opt(name: str, convert: Any) -> Any:
         return convert(data[name], path(name)) if name in data else None
 
-    entries = data.get("max_entries")
-    if entries is not None and (isinstance(entries, bool) or not isinstance(entries, int) or entries < 0):
-        raise BadPolicy(path("max_entries"), entries, "not a number of entries")
     rule = Rule(
         kind,
         opt("max_age", age),
         opt("max_size", size),
         opt("max_size_each", size),
-        entries,
+        opt("max_entries", _count),
         opt("evict_before", date),
         _patterns(data["modules"], path("modules")) if "modules" in data else (),
         _patterns(data["keep"], path("keep")) if "keep" in data else (),
         _patterns(data["match"], path("match")) if "match" in data else (),
         _flag(data["wipe"], path("wipe")) if "wipe" in data else False,
+        opt("unneeded_for", age),
+        _folders(data["keep_needed_by"], path("keep_needed_by")) if "keep_needed_by" in data else (),
+        opt("keep_newest", _count),
     )
+    if rule.unneeded_for is not None and not rule.keep_needed_by:
+        raise BadPolicy(
+            path("unneeded_for"),
+            data["unneeded_for"],
+            "without roots nothing is known to be unneeded",
+            "name the folders of the projects in keep_needed_by",
+        )
     for name in ("max_size", "max_size_each", "max_entries"):
         if rule.match and getattr(rule, name) is not None:
             raise BadPolicy(path(name), data[name], "a budget for a part of a cache", "leave out match, or use max_age")
@@ -215,10 +318,11 @@ def parse(document: object, kinds: Iterable[str]) -> Policy:
     when = _marks(data["when"], "when", _WHEN) if "when" in data else None
     until = _marks(data["until"], "until", _UNTIL) if "until" in data else None
     _compare(when, until)
-    first = data.get("evict_first", "oldest")
-    if first not in ("cheapest", "oldest"):
-        raise BadPolicy("evict_first", first, "not an order", "cheapest or oldest")
+    first = _choice(data.get("evict_first", "oldest"), "evict_first", ("oldest", "cheapest"))
     rules = _rules(data, kinds)
+    network_agent = data.get("network_agent", "")
+    if not isinstance(network_agent, str) or network_agent != network_agent.strip() or " " in network_agent:
+        raise BadPolicy("network_agent", network_agent, "not the host name of an agent")
     return Policy(
         floor,
         limit,
@@ -229,12 +333,16 @@ def parse(document: object, kinds: Iterable[str]) -> Policy:
         _texts(data["private"], "private") if "private" in data else None,
         _patterns(data["keep"], "keep") if "keep" in data else (),
         str(idle),
+        _choice(data.get("busy", "floor"), "busy", _BUSY),
+        age(data["quarantine"], "quarantine") if "quarantine" in data else 0,
+        size(data["max_size_all"], "max_size_all") if "max_size_all" in data else None,
+        network_agent,
     )
 
 
 def _completed(data: Dict[str, Any]) -> Dict[str, Any]:
     """A policy that says nowhere what to evict takes the default's rules, and its marks unless it has its own."""
-    if "caches" in data or any(name in data for name in _LIMITS):
+    if "caches" in data or any(name in data for name in (*_LIMITS, "max_size_all")):
         return data
     data = dict(data, caches=DEFAULT["caches"])
     if "when" not in data and "until" not in data:
@@ -245,6 +353,8 @@ def _completed(data: Dict[str, Any]) -> Dict[str, Any]:
 def _rules(data: Mapping[str, Any], kinds: Tuple[str, ...]) -> Tuple[Rule, ...]:
     rules: List[Rule] = []
     top = {name: data[name] for name in _LIMITS if name in data}
+    keeps = {name: data[name] for name in _KEEPS if name in data}
+    _rule(keeps, "", "")  # refused under its own name, not a rule's
     items = data.get("caches", [])
     if not isinstance(items, (list, tuple)):
         raise BadPolicy("caches", items, "not a list of rules")
@@ -256,12 +366,12 @@ def _rules(data: Mapping[str, Any], kinds: Tuple[str, ...]) -> Tuple[Rule, ...]:
             raise BadPolicy(key + ".kind", kind, "not a kind of cache", "known: %s" % ", ".join(kinds))
         if "match" not in rule and not any(name in rule for name in _LIMITS):
             rule = dict(top, **rule)  # a rule that only keeps does not lift the limits at the top
-        rules.append(_rule(rule, key, str(kind)))
+        rules.append(_rule(dict(keeps, **rule), key, str(kind)))
     if top:
         named = {rule.kind for rule in rules if not rule.match}
         for kind in kinds:
             if kind not in named:
-                rules.append(_rule(top, "", kind))
+                rules.append(_rule(dict(keeps, **top), "", kind))
     seen: Dict[Tuple[str, Tuple[str, ...]], int] = {}
     for i, parsed in enumerate(rules):
         mark = (parsed.kind, parsed.match)

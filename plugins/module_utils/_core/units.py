@@ -121,6 +121,11 @@ def date(value: object, key: str) -> int:
     return int(moment.timestamp())
 
 
+def iso(moment: int) -> str:
+    """Unix seconds as a date that :func:`date` reads."""
+    return datetime.datetime.fromtimestamp(moment, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def human(amount: int) -> str:
     """Bytes for people: ``1.2 GiB``."""
     value = float(amount)

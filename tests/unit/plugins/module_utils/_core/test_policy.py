@@ -194,6 +194,15 @@ _GOOD = st.fixed_dictionaries(
         "keep": st.lists(st.sampled_from(["a.b/c@v1.0.0", "c.d"]), max_size=2),
         "until": st.fixed_dictionaries({"free_space_above": st.sampled_from(["20%", "1GiB"])}),
         "evict_first": st.sampled_from(["oldest", "cheapest"]),
+        "busy": st.sampled_from(["floor", "skip", "wait", "fail"]),
+        "quarantine": st.one_of(st.integers(0, 10**6), st.just("1d")),
+        "max_size_all": st.integers(0, 2**50),
+        "network_agent": st.just("build-1"),
+        "keep_newest": st.integers(0, 5),
+        "keep_needed_by": st.lists(st.sampled_from(["/srv/ci/", "/home/a"]), min_size=1, max_size=2),
+        "when": st.just({"free_space_below": "10%", "free_inodes_below": 7}),
+        "idle": st.sampled_from(["", "scan"]),
+        "caches": st.just([{"kind": "go-mod", "max_age": "9d", "match": ["x.y"]}, {"kind": "go-build", "max_size": 0}]),
     },
 )
 
@@ -214,3 +223,40 @@ def test_different_policies_have_different_forms(one: Dict[str, Any], other: Dic
 
 def test_the_same_age_in_two_spellings_is_the_same_policy() -> None:
     assert parse(max_age="1d").canonical() == parse(max_age="24h").canonical() == parse(max_age=86400).canonical()
+
+
+@given(_GOOD)
+def test_the_canonical_form_is_itself_a_policy_with_the_same_meaning(document: Dict[str, Any]) -> None:
+    got = policy.parse(document, KINDS)
+    again = policy.parse(json.loads(got.canonical()), KINDS)
+    assert again._replace(time_limit=got.time_limit) == got
+
+
+@pytest.mark.parametrize(
+    ("document", "key"),
+    [
+        ({"keep_needed_by": ["srv"]}, "keep_needed_by[0]"),
+        ({"keep_needed_by": []}, "keep_needed_by"),
+        ({"caches": [{"kind": "go-mod", "keep_needed_by": ["/"]}]}, "caches[0].keep_needed_by[0]"),
+        ({"keep_needed_by": ["/srv/../etc"]}, "keep_needed_by[0]"),
+        ({"keep_newest": -1}, "keep_newest"),
+        ({"keep_newest": True}, "keep_newest"),
+        ({"busy": "kill"}, "busy"),
+        ({"quarantine": "soon"}, "quarantine"),
+        ({"max_size_all": "much"}, "max_size_all"),
+        ({"network_agent": "a b"}, "network_agent"),
+        ({"caches": [{"kind": "go-mod", "unneeded_for": "9d"}]}, "caches[0].unneeded_for"),
+    ],
+)
+def test_nonsense_in_a_key_is_refused_with_its_path(document: Dict[str, Any], key: str) -> None:
+    assert refusal(document).key == key
+
+
+def test_what_the_top_keeps_every_rule_keeps() -> None:
+    got = parse(keep_newest=2, caches=[{"kind": "go-mod", "max_age": "1d"}, {"kind": "go-build", "keep_newest": 3}])
+    assert {rule.kind: rule.keep_newest for rule in got.rules} == {"go-mod": 2, "go-build": 3}
+
+
+def test_a_cap_over_all_caches_is_a_limit_of_its_own() -> None:
+    got = parse(max_size_all="1GiB")
+    assert (got.rules, got.max_size_all) == ((), 2**30)
