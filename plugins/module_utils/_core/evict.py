@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 import time
+import zlib
 from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 CAP = 100
@@ -74,6 +76,8 @@ class Outcome:
         self.samples: List[Dict[str, Any]] = []
         self.notes: List[str] = []
         self.error = ""
+        # One bit for each of the survey's rows that went: what may be missed later.
+        self.gone = bytearray()
 
     def run(self, work: Callable[[], None]) -> Outcome:
         """Calls *work*; an error that ends it is kept in ``error``, so that what was done before it is still told."""
@@ -83,9 +87,14 @@ class Outcome:
             self.error = "%s: %s" % (type(exc).__name__, exc)
         return self
 
-    def done(self, freed: int, inodes: int = 1, entries: int = 1) -> None:
-        """Counts evictions that were carried out."""
+    def done(self, freed: int, inodes: int = 1, entries: int = 1, row: int = -1) -> None:
+        """Counts evictions that were carried out; *row* names the entry, where it is one."""
         with self._lock:
+            if row >= 0:
+                at = row >> 3
+                if at >= len(self.gone):
+                    self.gone.extend(bytes(max(at + 1 - len(self.gone), 4096)))
+                self.gone[at] |= 1 << (row & 7)
             self.evicted += entries
             self.freed += freed
             self.inodes += inodes
@@ -118,7 +127,30 @@ class Outcome:
         out.samples = list(data["samples"])
         out.notes = [str(text) for text in data["notes"]]
         out.error = str(data["error"])
+        out.gone = bytearray(zlib.decompress(base64.b64decode(data["gone"])))
         return out
+
+    def went(self, row: int) -> bool:
+        """Whether the entry in *row* of the survey was evicted."""
+        at = row >> 3
+        return at < len(self.gone) and bool(self.gone[at] >> (row & 7) & 1)
+
+    def add(self, other: Outcome) -> None:
+        """Adds what another process did to the same cache."""
+        self.evicted += other.evicted
+        self.freed += other.freed
+        self.inodes += other.inodes
+        for reason, cell in other.skipped.items():
+            mine = self.skipped.setdefault(reason, [0, 0])
+            mine[0] += cell[0]
+            mine[1] += cell[1]
+        self.samples = (self.samples + other.samples)[:CAP]
+        for text in other.notes:
+            self.note(text)
+        self.error = "; ".join(text for text in (self.error, other.error) if text)
+        self.gone.extend(bytes(max(0, len(other.gone) - len(self.gone))))
+        for at, bits in enumerate(other.gone):
+            self.gone[at] |= bits
 
     def data(self) -> Dict[str, Any]:
         """The outcome as plain data."""
@@ -130,6 +162,7 @@ class Outcome:
             "samples": self.samples,
             "notes": self.notes,
             "error": self.error,
+            "gone": base64.b64encode(zlib.compress(bytes(self.gone), 1)).decode("ascii"),
         }
 
 

@@ -6,18 +6,22 @@
 from __future__ import annotations
 
 from array import array
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 SECOND = 1_000_000_000
 _LATEST = 2**63 - 1
 
 
 class Tier(NamedTuple):
-    """How an entry is got back: ``cost`` orders tiers, cheapest first (re-extract < rebuild < download)."""
+    """How an entry is got back: ``cost`` orders tiers, cheapest first (re-extract < rebuild < download).
+
+    ``in_use`` says that losing such an entry disturbs nobody who works with the cache at that moment.
+    """
 
     name: str
     back: str
     cost: int
+    in_use: bool = False
 
 
 class CacheRef(NamedTuple):
@@ -48,6 +52,7 @@ class Entries:
     waits       row that, while it exists, moves this one to a later run, or -1
     hold        index into the survey's holds: why this entry is kept whatever the policy asks (0: it is not)
     group       index into the survey's labels (what name patterns are matched against), or -1
+    owner       index into the survey's owners: whose rights the eviction needs (0: the cache's owner)
     ==========  ==============================================================================
     """
 
@@ -61,6 +66,7 @@ class Entries:
         "inode",
         "inodes",
         "mtime",
+        "owner",
         "phase",
         "size",
         "tier",
@@ -83,6 +89,7 @@ class Entries:
         self.waits = array("i")
         self.hold = array("B")
         self.group = array("i")
+        self.owner = array("B")
 
     def __len__(self) -> int:
         return len(self.tier)
@@ -105,7 +112,7 @@ class Entries:
         inodes: int = 1,
         group: int = -1,
     ) -> int:
-        """Adds a row and returns its number; guard, waits and hold are set on their columns afterwards."""
+        """Adds a row and returns its number; guard, waits, hold and owner are set on their columns afterwards."""
         self._blob += key
         self._ends.append(len(self._blob))
         self.tier.append(tier)
@@ -121,6 +128,7 @@ class Entries:
         self.waits.append(-1)
         self.hold.append(0)
         self.group.append(group)
+        self.owner.append(0)
         return len(self.tier) - 1
 
     def extend(self, other: Entries) -> None:
@@ -128,7 +136,7 @@ class Entries:
         base, blob = len(self), len(self._blob)
         self._blob += other._blob
         self._ends.extend(end + blob for end in other._ends)
-        for name in ("tier", "phase", "used", "mtime", "inode", "freed", "size", "inodes", "hold", "group"):
+        for name in ("tier", "phase", "used", "mtime", "inode", "freed", "size", "inodes", "hold", "group", "owner"):
             getattr(self, name).extend(getattr(other, name))
         for name in ("guard", "waits"):
             getattr(self, name).extend(row + base if row >= 0 else -1 for row in getattr(other, name))
@@ -141,7 +149,9 @@ class Survey(NamedTuple):
     entry of each phase must be older than one of phase 0 (nanoseconds), so that nothing kept points to what went.
     ``last_build`` is the newest sign of a build (Unix nanoseconds). ``totals`` holds sums over everything in the
     cache, also what is no entry (bytes, allocated, inodes, ...), ``details`` the kind's own findings as plain data,
-    ``damage`` what was seen to be damaged on the way, ``unreached`` what the rights did not reach.
+    ``damage`` what was seen to be damaged on the way, ``unreached`` what the rights did not reach. ``ranks`` runs
+    parallel to ``labels``: 0 for the newest version of its name, 1 for the one before (empty: no order is known).
+    ``owners`` are the (uid, gid) whose rights evictions need, the cache's own first.
     """
 
     cache: CacheRef
@@ -158,3 +168,5 @@ class Survey(NamedTuple):
     damage: List[Dict[str, str]]
     unreached: List[Dict[str, Any]]
     truncated: Optional[str]
+    ranks: Sequence[int] = ()
+    owners: Tuple[Tuple[int, int], ...] = ()

@@ -149,7 +149,7 @@ class _Eviction:
                 continue
             try:
                 os.unlink(name + ASIDE, dir_fd=fd)
-                self.out.done(0 if st is None else dirs.freed_by_unlink(st))
+                self.out.done(0 if st is None else dirs.freed_by_unlink(st), row=row)
             except OSError as exc:
                 self._failed(row, exc)
 
@@ -270,7 +270,7 @@ class _Eviction:
                 self._evict_executable(row, fd, name)
             else:
                 os.unlink(name, dir_fd=fd)
-                self.out.done(dirs.freed_by_unlink(st))
+                self.out.done(dirs.freed_by_unlink(st), row=row)
         except FileNotFoundError:
             self.out.skip(core.GONE, self._path(row), self.entries.freed[row])
         except OSError as exc:
@@ -293,4 +293,4 @@ class _Eviction:
         finally:
             os.close(fd)
         os.rmdir(name, dir_fd=shard_fd)
-        self.out.done(own.st_blocks * 512)
+        self.out.done(own.st_blocks * 512, row=row)

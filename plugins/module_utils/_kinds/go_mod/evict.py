@@ -190,7 +190,7 @@ class _Eviction:
                 self._remove(row, name, fd)
             elif st is not None:
                 os.unlink(name, dir_fd=fd)
-                self.out.done(dirs.freed_by_unlink(st))
+                self.out.done(dirs.freed_by_unlink(st), row=row)
         except OSError as exc:
             self._skip(core.ERROR, row, os.strerror(exc.errno or 0))
         finally:
@@ -200,7 +200,7 @@ class _Eviction:
         try:
             gone = remove_tree(name, fd, self.root.mount, self.root.device)
         except FileNotFoundError:
-            self.out.done(0, 0)  # Go's own clean-up of temporary trees was faster
+            self.out.done(0, 0, row=row)  # Go's own clean-up of temporary trees was faster
             return
         if gone.left and not gone.inodes:
             self._skip(core.ERROR, row, "%s: %s" % gone.left[0])
@@ -209,7 +209,7 @@ class _Eviction:
             self.out.note(
                 "%s: %d names stayed, the first: %s (%s)" % ((self._path(row), len(gone.left)) + gone.left[0])
             )
-        self.out.done(gone.freed, gone.inodes)
+        self.out.done(gone.freed, gone.inodes, row=row)
 
     # zips whose tree is gone already
 
@@ -256,7 +256,7 @@ class _Eviction:
                     if dirs.lstat_or_none(held.place.name + ".partial", held.folder) is not None:
                         os.unlink(held.place.name + ".partial", dir_fd=held.folder)
                     os.unlink(held.place.name + ".zip", dir_fd=held.folder)
-                    self.out.done(freed + dirs.freed_by_unlink(st), 2 if freed else 1)
+                    self.out.done(freed + dirs.freed_by_unlink(st), 2 if freed else 1, row=row)
             except OSError as exc:
                 self._skip(core.ERROR, row, os.strerror(exc.errno or 0))
             finally:
