@@ -9,7 +9,7 @@ import hashlib
 import heapq
 import json
 from array import array
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from . import patterns
 from .policy import Policy, Rule
@@ -18,7 +18,7 @@ from .survey import SECOND, Survey
 VERSION = 1
 _FUTURE_SLACK = 300 * SECOND  # clocks of a container host and its file server may differ by that much
 
-FREE, FLOOR, FUTURE, KEEP, PRIVATE, GUARD, UNKNOWN, HOLD, NO_AGE, FINAL = range(10)
+FREE, FLOOR, FUTURE, KEEP, PRIVATE, GUARD, UNKNOWN, HOLD, NO_AGE, FINAL, NEEDED, UNREAD, NEWEST = range(13)
 _PROTECTED = (
     "",
     "floor",
@@ -30,8 +30,11 @@ _PROTECTED = (
     "",
     "age unknown",
     "not downloadable",
+    "needed",
+    "roots not readable",
+    "newest",
 )
-REASONS = ("", "wipe", "max_age", "evict_before", "named", "max_size", "max_entries", "free_space")
+REASONS = ("", "wipe", "max_age", "evict_before", "named", "max_size", "max_entries", "free_space", "unneeded")
 _R = {name: number for number, name in enumerate(REASONS)}
 
 
@@ -45,12 +48,24 @@ class Disk(NamedTuple):
     known: bool
 
 
+class Needed(NamedTuple):
+    """What the projects below one folder need: ``labels`` (name@version), ``patterns`` of more, and whether that is
+    all; where it is not (``complete`` False) they may need anything.
+    """
+
+    labels: FrozenSet[str]
+    patterns: Tuple[str, ...]
+    complete: bool
+
+
 class Context(NamedTuple):
     """What a plan depends on besides the trees and the policy.
 
     ``now`` in Unix nanoseconds; ``disks`` by device number; ``private`` are the patterns known to be private from
     settings and policy, None where neither says; ``idle`` names the caches proven idle by their path; ``final`` names
-    those into which nothing can be downloaded again, as far as is known.
+    those into which nothing can be downloaded again, as far as is known. ``needed`` tells of the policy's root folders,
+    ``unneeded`` since when (Unix seconds) nothing has needed a label of a cache; ``busy`` names the caches in use, and
+    ``remote`` those on file servers, whose clock is not ours.
     """
 
     now: int
@@ -58,13 +73,18 @@ class Context(NamedTuple):
     private: Optional[Tuple[str, ...]]
     idle: Mapping[str, bool]
     final: Mapping[str, bool] = {}
+    needed: Mapping[str, Needed] = {}
+    unneeded: Mapping[str, Mapping[str, int]] = {}
+    busy: FrozenSet[str] = frozenset()
+    remote: FrozenSet[str] = frozenset()
 
 
 class CachePlan(NamedTuple):
     """The evictions of one cache in the order in which they are carried out.
 
     ``rows`` number the survey's entries; ``reasons`` run parallel to them. ``protected`` and ``pending`` map a reason
-    to [entries, bytes].
+    to [entries, bytes]. ``lost`` are entries of a saved plan that may no longer go, by reason in the same way, and
+    ``missing`` the first hundred of them by name.
     """
 
     survey: Survey
@@ -73,6 +93,8 @@ class CachePlan(NamedTuple):
     protected: Dict[str, List[int]]
     pending: Dict[str, List[int]]
     idle: bool
+    lost: Mapping[str, List[int]] = {}
+    missing: Sequence[Mapping[str, Any]] = ()
 
     @property
     def bytes(self) -> int:
@@ -104,9 +126,9 @@ class Plan(NamedTuple):
 class _Work:
     """One cache while it is planned."""
 
-    def __init__(self, survey: Survey, idle: bool) -> None:
+    def __init__(self, survey: Survey, context: Context) -> None:
         self.survey = survey
-        self.idle = idle
+        self.idle = context.idle.get(survey.cache.path, False)
         self.guard = bytearray(len(survey.entries))
         self.chosen = bytearray(len(survey.entries))
         self.pending = bytearray(len(survey.entries))
@@ -114,8 +136,13 @@ class _Work:
         self.rule: Optional[Rule] = None
         self.freed = 0
         self.freed_inodes = 0
+        self.lost: Dict[str, List[int]] = {}
+        self.missing: List[Mapping[str, Any]] = []
         self.margins = survey.margins
         entries = survey.entries
+        self.waits = entries.waits
+        if survey.cache.path in context.busy:
+            self.waits = _turned(survey)
         # A guard may itself be guarded, by a row of an earlier phase.
         self.guarded = [row for row in range(len(entries)) if entries.guard[row] >= 0]
         self.guarded.sort(key=lambda row: entries.phase[row])
@@ -131,26 +158,48 @@ class _Work:
     def choose(self, row: int, reason: int) -> None:
         """Selects a row, or makes it pending while what it waits for is still there."""
         entries = self.survey.entries
-        if entries.waits[row] >= 0:
+        if self.waits[row] >= 0:
             self.pending[row] = reason
         elif not self.chosen[row]:
             self.chosen[row] = reason
             self.freed += entries.freed[row]
             self.freed_inodes += entries.inodes[row]
 
+    def why(self, row: int) -> str:
+        """What protects a row, as results name it."""
+        state = self.guard[row]
+        return self.survey.holds[self.survey.entries.hold[row]] if state == HOLD else _PROTECTED[state]
+
+    def lose(self, reason: str, path: str, amount: int) -> None:
+        """Counts an entry of a saved plan that may no longer go."""
+        _add(self.lost, reason, amount)
+        if len(self.missing) < 100:
+            self.missing.append({"path": path, "reason": reason, "bytes": amount})
+
     def candidates(self) -> List[int]:
         """Rows that may still go now, least recently used first; a guard always before what it guards."""
-        entries, guard, chosen, waits = self.survey.entries, self.guard, self.chosen, self.survey.entries.waits
+        entries, guard, chosen, waits = self.survey.entries, self.guard, self.chosen, self.waits
         rows = [r for r in range(len(entries)) if not guard[r] and not chosen[r] and waits[r] < 0]
         rows.sort(key=lambda r: (self.used(r), entries.phase[r], r))
         return rows
+
+
+def _turned(survey: Survey) -> array[int]:
+    """Who waits for whom while the cache is in use: of a pair first the half whose loss disturbs nobody."""
+    entries, tiers = survey.entries, survey.tiers
+    waits = array("i", entries.waits)
+    for row in range(len(entries)):
+        other = entries.waits[row]
+        if other >= 0 and tiers[entries.tier[row]].in_use and waits[other] < 0:
+            waits[row], waits[other] = -1, row
+    return waits
 
 
 def _protect(work: _Work, policy: Policy, context: Context) -> None:
     survey = work.survey
     entries, state = survey.entries, work.guard
     named = [rule for rule in policy.rules if rule.kind == survey.cache.kind]
-    keeps, secrets, exact, rules = _by_label(survey.labels, named, policy, context)
+    keeps, secrets, exact, rules = _by_label(survey, named, policy, context)
     work.rules = rules
     work.rule = next((rule for rule in named if not rule.match), None)
     if work.idle and work.rule is not None and work.rule.wipe and len(named) == 1:
@@ -159,7 +208,11 @@ def _protect(work: _Work, policy: Policy, context: Context) -> None:
     final = FINAL if context.final.get(survey.cache.path) else UNKNOWN
     unfetchable = [tier.back == "download" and (final == FINAL or context.private is None) for tier in survey.tiers]
     tier = entries.tier
-    floor = context.now - policy.floor * SECOND - (0 if work.idle else survey.grain)
+    now = context.now
+    if survey.cache.path in context.remote:
+        # The server's clock stamps what is there, and only that is known of it: the newest stamp is its latest word.
+        now = min(now, survey.last_build)
+    floor = now - policy.floor * SECOND - (0 if work.idle else survey.grain)
     future = context.now + _FUTURE_SLACK
     margins, used, phase, group, hold = work.margins, entries.used, entries.phase, entries.group, entries.hold
     for row in range(len(entries)):
@@ -172,7 +225,7 @@ def _protect(work: _Work, policy: Policy, context: Context) -> None:
         elif g >= 0 and unfetchable[tier[row]] and not exact[g]:
             state[row] = final
         elif g >= 0 and keeps[g]:
-            state[row] = KEEP
+            state[row] = keeps[g]
         elif last > future:
             state[row] = FUTURE
         elif last <= 0:
@@ -184,9 +237,26 @@ def _protect(work: _Work, policy: Policy, context: Context) -> None:
             state[row] = GUARD
 
 
+def _needed(rule: Rule, label: str, rank: int, context: Context) -> int:
+    """Why the roots, or the number of versions to keep, protect a label; 0: they do not.
+
+    Where no order of versions is known, each counts as the newest.
+    """
+    if rule.keep_newest is not None and rank < rule.keep_newest:
+        return NEWEST
+    for folder in rule.keep_needed_by:
+        needed = context.needed.get(folder)
+        if needed is None or not needed.complete:
+            return UNREAD
+        if label in needed.labels or patterns.any_protects(needed.patterns, label):
+            return NEEDED
+    return 0
+
+
 def _by_label(
-    labels: Sequence[str], named: Sequence[Rule], policy: Policy, context: Context
+    survey: Survey, named: Sequence[Rule], policy: Policy, context: Context
 ) -> Tuple[bytearray, bytearray, bytearray, Dict[int, Optional[Rule]]]:
+    labels, ranks = survey.labels, survey.ranks
     keeps, secrets, named_exactly = bytearray(len(labels)), bytearray(len(labels)), bytearray(len(labels))
     rules: Dict[int, Optional[Rule]] = {}
     exact = [p for rule in named for p in rule.modules if patterns.names_one(p)]
@@ -194,16 +264,20 @@ def _by_label(
     for number, label in enumerate(labels):
         rule = next((r for r in named if r.match and patterns.any_selects(r.match, label)), plain)
         rules[number] = rule
-        keeps[number] = patterns.any_protects(policy.keep + (rule.keep if rule else ()), label)
         named_exactly[number] = patterns.any_selects(exact, label)
+        if patterns.any_protects(policy.keep + (rule.keep if rule else ()), label):
+            keeps[number] = KEEP
+        elif rule is not None and not named_exactly[number]:
+            keeps[number] = _needed(rule, label, ranks[number] if ranks else 0, context)
         if context.private and not named_exactly[number] and patterns.any_protects(context.private, label):
             secrets[number] = PRIVATE
     return keeps, secrets, named_exactly, rules
 
 
-def _select(work: _Work, reference: int) -> None:
+def _select(work: _Work, reference: int, unneeded: Mapping[str, int]) -> None:
     entries, state = work.survey.entries, work.guard
     labels = work.survey.labels
+    latest = reference // SECOND
     for row in range(len(entries)):
         if state[row]:
             continue
@@ -220,6 +294,9 @@ def _select(work: _Work, reference: int) -> None:
             work.choose(row, _R["max_age"])
         elif rule.evict_before is not None and used < rule.evict_before * SECOND:
             work.choose(row, _R["evict_before"])
+        elif rule.unneeded_for is not None and group >= 0 and labels[group] in unneeded:
+            if unneeded[labels[group]] < latest - rule.unneeded_for:
+                work.choose(row, _R["unneeded"])
     _drop_unguarded(work)
 
 
@@ -263,7 +340,7 @@ def _shrink(works: Sequence[_Work], over: int, over_inodes: int, reason: str, ch
     for work in works:  # what only a later run can take
         entries = work.survey.entries
         for row in range(len(entries)):
-            wait = entries.waits[row]
+            wait = work.waits[row]
             if wait >= 0 and work.chosen[wait] and not work.guard[row] and not work.pending[row]:
                 if over <= 0 and over_inodes <= 0:
                     return 0, 0
@@ -296,6 +373,10 @@ def _budgets(works: Sequence[_Work], policy: Policy, notes: List[str]) -> None:
             over = sum(_allocated(work) for work in mine) - rule.max_size
             missing, _i = _shrink(mine, over, 0, "max_size", policy.cheapest_first)
             _note(notes, missing, "max_size of all %s caches not reached" % rule.kind)
+    if policy.max_size_all is not None:
+        over = sum(_allocated(work) for work in works) - policy.max_size_all
+        missing, _i = _shrink(works, over, 0, "max_size", policy.cheapest_first)
+        _note(notes, missing, "max_size_all not reached")
 
 
 def _count(work: _Work, over: int, notes: List[str]) -> None:
@@ -360,7 +441,7 @@ def make(surveys: Sequence[Survey], policy: Policy, context: Context) -> Plan:
     holiday, or a clock that was set a year ahead, ages nothing; the floor counts from now.
     """
     notes: List[str] = []
-    works = [_Work(survey, context.idle.get(survey.cache.path, False)) for survey in surveys]
+    works = [_Work(survey, context) for survey in surveys]
     active = []
     for work in works:
         disk = context.disks.get(work.survey.cache.device)
@@ -369,7 +450,7 @@ def make(surveys: Sequence[Survey], policy: Policy, context: Context) -> Plan:
     reference = min([context.now] + [max(s.last_build for s in surveys)] if surveys else [context.now])
     for work in active:
         _protect(work, policy, context)
-        _select(work, reference)
+        _select(work, reference, context.unneeded.get(work.survey.cache.path, {}))
     notes.extend(_unmatched(active, policy))
     _budgets(active, policy, notes)
     _pressure(active, policy, context, notes)
@@ -401,10 +482,8 @@ def _finish(work: _Work, active: bool) -> CachePlan:
             if work.pending[row]:
                 _add(pending, REASONS[work.pending[row]], entries.freed[row])
             elif work.guard[row]:
-                state = work.guard[row]
-                name = survey.holds[entries.hold[row]] if state == HOLD else _PROTECTED[state]
-                _add(protected, name, entries.freed[row])
-    return CachePlan(survey, rows, reasons, protected, pending, work.idle)
+                _add(protected, work.why(row), entries.freed[row])
+    return CachePlan(survey, rows, reasons, protected, pending, work.idle, work.lost, work.missing)
 
 
 def _add(table: Dict[str, List[int]], name: str, amount: int) -> None:
@@ -470,3 +549,99 @@ def digest(plan: Plan) -> str:
     if batch:
         total.update(("\n".join(batch) + "\n").encode("utf-8", "surrogateescape"))
     return total.hexdigest()
+
+
+class BadPlan(ValueError):
+    """A saved plan that is not what it should be; nothing was touched."""
+
+
+def saved_policy(line: bytes) -> Mapping[str, Any]:
+    """The policy in the first line of a saved plan, as plain data. Raises BadPlan."""
+    head = _object(line, 1)
+    if head.get("plan") != VERSION or not isinstance(head.get("policy"), dict):
+        raise BadPlan("the plan is of version %r, this is version %d: make a new one" % (head.get("plan"), VERSION))
+    policy: Mapping[str, Any] = head["policy"]
+    return policy
+
+
+def _object(line: bytes, number: int) -> Dict[str, Any]:
+    try:
+        found = json.loads(line.decode("utf-8", "surrogateescape"))
+    except ValueError as exc:
+        raise BadPlan("line %d of the plan is no JSON (%s)" % (number, exc)) from None
+    if not isinstance(found, dict):
+        raise BadPlan("line %d of the plan is no object" % number)
+    return found
+
+
+def from_saved(
+    surveys: Sequence[Survey], policy: Policy, context: Context, lines: Iterable[bytes], expected: str
+) -> Plan:
+    """What of a saved plan (*lines* with their ends, as :func:`document` gives them) may still go.
+
+    The plan is not believed: an entry goes only if it is there, unchanged, and nothing protects it now; what may not
+    is in ``lost``. The start mark is not asked again: somebody has approved this plan. Raises BadPlan, also when the
+    lines' digest is not the *expected* one.
+    """
+    works = {survey.cache.path: _Work(survey, context) for survey in surveys}
+    for work in works.values():
+        _protect(work, policy, context)
+    total = hashlib.sha256()
+    notes: Dict[str, int] = {}
+    work_now: Optional[_Work] = None
+    index: Dict[int, int] = {}
+    for number, line in enumerate(lines, 1):
+        total.update(line)
+        if number == 1:
+            saved_policy(line)
+            continue
+        item = _object(line, number)
+        if "cache" in item:
+            work_now = works.get(str(item["cache"]))
+            index = {} if work_now is None else _index(work_now.survey)
+            if work_now is None:
+                notes[str(item["cache"])] = 0
+            continue
+        _take(work_now, index, item, number)
+    if total.hexdigest() != expected:
+        raise BadPlan(
+            "the saved plan's digest is %s, not %s: it was changed or is another plan; make a new one"
+            % (total.hexdigest(), expected)
+        )
+    for work in works.values():
+        before = bytes(work.chosen)
+        _drop_unguarded(work)
+        entries = work.survey.entries
+        for row in range(len(entries)):
+            if before[row] and not work.chosen[row]:
+                work.lose("guard", entries.key(row).decode("utf-8", "backslashreplace"), entries.freed[row])
+    said = tuple("the plan names %s, which is no cache here now" % path for path in notes)
+    return Plan(tuple(_finish(work, True) for work in works.values()), policy, True, said, expected)
+
+
+def _index(survey: Survey) -> Dict[int, int]:
+    """Rows by inode: no two entries of a cache share one (other names of a linked file are no entries)."""
+    return {inode: row for row, inode in enumerate(survey.entries.inode)}
+
+
+def _take(work: Optional[_Work], index: Mapping[int, int], item: Mapping[str, Any], number: int) -> None:
+    """Chooses the entry that a line of a saved plan names, or counts why it may not go."""
+    try:
+        path, inode, mtime, used = str(item["path"]), int(item["inode"]), int(item["mtime"]), int(item["used"])
+        reason, amount = _R[item["reason"]], int(item["bytes"])
+    except (KeyError, TypeError, ValueError):
+        raise BadPlan("line %d of the plan is no entry" % number) from None
+    if work is None:
+        return
+    entries = work.survey.entries
+    row = index.get(inode, -1)
+    if row < 0 or entries.key(row) != path.encode("utf-8", "surrogateescape"):
+        work.lose("gone", path, amount)
+    elif entries.mtime[row] != mtime or entries.used[row] != used:
+        work.lose("used since", path, amount)
+    elif work.guard[row]:
+        work.lose(work.why(row), path, amount)
+    elif work.waits[row] >= 0:
+        work.lose("pending", path, amount)
+    else:
+        work.choose(row, reason)
