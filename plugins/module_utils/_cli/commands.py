@@ -1,0 +1,220 @@
+# Copyright (c) 2026 The gofleet.cache authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What each command of the program does: one call of the engine, one result, one exit code."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any, Callable, Dict, List, NamedTuple, Tuple, Type
+
+from .._core.units import BadPolicy
+from .._host import schema
+from . import PROGRAM, document, tables
+from .main import DAMAGED, DONE, FAILED, LEFT_OUT, REFUSED, STOPPED
+from .progress import Progress
+from .stopping import Stop, Stopped
+
+Result = Dict[str, Any]
+
+
+class _Answer(NamedTuple):
+    """What a command returns: ``result`` with its ``msg``, its lines for people, and the exit code."""
+
+    result: Result
+    lines: List[str]
+    code: int
+
+
+def run(options: argparse.Namespace, words: List[str]) -> int:
+    """Runs one command, puts what belongs on the standard output into *words*, and returns the exit code."""
+    stop = Stop()
+    command: Callable[[argparse.Namespace, Stop], _Answer] = _COMMANDS[options.command]
+    try:
+        answer = command(options, stop)
+    except ValueError as exc:
+        if not isinstance(exc, (document.BadFile, BadPolicy, *_bad_request())):
+            raise
+        answer = _refused(options, str(exc))
+    except Stopped as exc:
+        answer = _Answer(dict(_nothing(options), msg=str(exc), failed=True), [], STOPPED)
+    failed = answer.code in (FAILED, REFUSED) or "failed" in answer.result
+    result = dict(answer.result, failed=True) if failed else answer.result
+    if failed:
+        print("%s: %s" % (PROGRAM, tables.plain(result["msg"])), file=sys.stderr)
+    if options.json:
+        words.append(tables.document(schema.readable(result)))
+    elif answer.lines:
+        words.append("\n".join(answer.lines) + "\n")
+    return answer.code
+
+
+def _bad_request() -> Tuple[Type[ValueError], ...]:
+    # Without the room that finds caches nobody can have raised its error.
+    find = sys.modules.get(schema.__name__.replace("schema", "find"))
+    return (find.BadRequest,) if find is not None else ()
+
+
+def _nothing(options: argparse.Namespace) -> Result:
+    if options.command == "verify":
+        return dict(schema.empty(), ok=True, verified={}, damaged=[], damaged_total=0, repaired=0)
+    if options.command == "survey":
+        return dict(schema.empty(), filesystems=[], work_folders={})
+    if options.command == "history":
+        return {"changed": False, "runs": []}
+    return dict(schema.empty(), acts=False)
+
+
+def _refused(options: argparse.Namespace, text: str) -> _Answer:
+    return _Answer(dict(_nothing(options), msg=text), [], REFUSED)
+
+
+def _load(options: argparse.Namespace) -> document.Document:
+    """The file, with the places of the command line where it names any."""
+    found = document.load(options.policy)
+    if options.account or options.path or options.search_root or options.no_discover:
+        found = found._replace(
+            accounts=options.account or [],
+            paths=options.path or [],
+            search_roots=options.search_root or [],
+            discover=not options.no_discover,
+        )
+    return found
+
+
+def _request(found: document.Document) -> Any:
+    from .._host import find
+
+    return find.Request(found.accounts, found.paths, found.search_roots, found.discover)
+
+
+def _policy_error(found: document.Document, exc: BadPolicy) -> document.BadFile:
+    where = "%s: policy" % found.path if found.path else "policy"
+    return document.BadFile("%s: %s" % (where, exc))
+
+
+def _survey(options: argparse.Namespace, stop: Stop) -> _Answer:
+    from .._host import survey
+
+    request = _request(_load(options))
+    stop.listen(gently=False)
+    with Progress("surveying", wanted=not options.json):
+        result = survey.run(request)
+    return _Answer(result, tables.survey(result), DONE)
+
+
+def _plan(options: argparse.Namespace, stop: Stop) -> _Answer:
+    if options.check_policy:
+        return _check_policy(options)
+    return _purge(options, stop, True)
+
+
+def _prune(options: argparse.Namespace, stop: Stop) -> _Answer:
+    if not options.plan:
+        answer = _room_everywhere(options)
+        if answer is not None:
+            return answer
+    return _purge(options, stop, options.check)
+
+
+def _room_everywhere(options: argparse.Namespace) -> Any:
+    """The answer where no file system is below the start mark, so that no cache needs to be looked for; else None."""
+    from .._core import policy as policies
+    from . import gate
+
+    found = _load(options)
+    try:
+        policy = policies.parse(found.policy, gate.KIND_NAMES)
+    except BadPolicy as exc:
+        raise _policy_error(found, exc) from None
+    places = gate.room_everywhere(policy, found.paths)
+    if places is None:
+        return None
+    text = "enough is free on every file system here: nothing to do, and no cache was looked for"
+    result = dict(schema.empty(), acts=False, looked_at=places, msg=text)
+    return _Answer(result, [text], DONE)
+
+
+def _purge(options: argparse.Namespace, stop: Stop, check: bool) -> _Answer:
+    from .._host import purge
+
+    found = _load(options)
+    request = _request(found)
+    stop.listen(gently=not check)
+    stop.end_jobs()
+    words = "planning" if check else "planning and evicting"
+    with Progress(words, wanted=not options.json) as progress:
+        more: Dict[str, Any] = {"step": progress.step} if progress.on else {}
+        try:
+            result = purge.run(request, found.policy, purge.Options(check, **more))
+            code = DONE
+            text = schema.sentence(result, check)
+        except BadPolicy as exc:
+            raise _policy_error(found, exc) from None
+        except purge.Failed as exc:
+            result, code, text = exc.result, FAILED, str(exc)
+    if code == DONE and not check and not result["evicted_entries"] and result["left_out_entries"]:
+        code = LEFT_OUT
+    if stop:
+        result["notes"].append("stopped by %s; the next run does the rest" % stop.name)
+        code = code or STOPPED
+        if code == LEFT_OUT:
+            code = STOPPED
+    result["msg"] = text
+    return _Answer(result, tables.purge(result, check, entries=options.command == "plan"), code)
+
+
+def _check_policy(options: argparse.Namespace) -> _Answer:
+    from .._host import find, purge
+
+    found = _load(options)
+    try:
+        purge.check_policy(found.policy)
+    except BadPolicy as exc:
+        raise _policy_error(found, exc) from None
+    host = find.find(_request(found))
+    find.close(host.caches)
+    text = "%s makes sense" % (found.path or "the default policy")
+    return _Answer(dict(schema.empty(), msg=text), [text], DONE)
+
+
+def _verify(options: argparse.Namespace, stop: Stop) -> _Answer:
+    from .._core import units
+    from .._host import verify
+
+    limit = units.age(options.time_limit, "--time-limit")
+    if limit < 1:
+        raise BadPolicy("--time-limit", options.time_limit, "at least one second is needed")
+    if not 0 < options.sample <= 100:
+        raise BadPolicy("--sample", options.sample, "a percentage above 0 and up to 100 is needed")
+    if not 1 <= options.threads <= 16:
+        raise BadPolicy("--threads", options.threads, "a number from 1 to 16 is needed")
+    if options.check and not options.repair:
+        raise BadPolicy("--check", True, "means something with --repair only", "a verification changes nothing")
+    request = _request(_load(options))
+    stop.listen(gently=options.repair and not options.check)
+    stop.end_jobs()
+    code = DONE
+    with Progress("verifying", wanted=not options.json):
+        bounds = (options.check, float(limit), options.sample, options.seed, options.threads, options.repair)
+        try:
+            result = verify.run(request, verify.Options(*bounds))
+            text = verify.sentence(result, options.check)
+        except verify.Failed as exc:
+            result, code, text = exc.result, FAILED, str(exc)
+    left = result["damaged_total"] - (0 if options.check else result["repaired"])
+    if code == DONE and left:
+        code = DAMAGED
+    if code == DONE and stop:
+        code = STOPPED
+    result["msg"] = text
+    return _Answer(result, tables.verify(result), code)
+
+
+_COMMANDS: Dict[str, Callable[[argparse.Namespace, Stop], _Answer]] = {
+    "survey": _survey,
+    "plan": _plan,
+    "prune": _prune,
+    "verify": _verify,
+}

@@ -1,0 +1,69 @@
+# Copyright (c) 2026 The gofleet.cache authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The quick answer of a timer: on no file system of this agent is so little free that the policy acts.
+
+Whatever caches there are, they lie on one of the mounts that this process sees. So where all mounts have more than the
+start mark, no cache needs to be looked for. Whatever is not certain at once means: go the whole way.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Dict, List, Optional, Sequence
+
+from .._core import plan as planner
+from .._core.policy import Policy
+from .._fs import mounts
+
+#: The kinds of caches, without importing them; a test compares this with _kinds.KINDS.
+KIND_NAMES = ("go-build", "go-mod")
+
+# Kernel interfaces and images: nothing is ever evicted there, and some of them always look full.
+_NO_STORE = frozenset(
+    "autofs binfmt_misc bpf cgroup cgroup2 configfs cramfs debugfs devpts devtmpfs efivarfs erofs fuse.gvfsd-fuse"
+    " fuse.lxcfs fuse.portal fuse.snapfuse fusectl hugetlbfs iso9660 mqueue nsfs proc pstore ramfs rpc_pipefs"
+    " securityfs selinuxfs smackfs squashfs sysfs tracefs udf".split()
+)
+# What the system mounts on demand and builds never use; below other automounts lie homes, on other machines.
+_SYSTEM = ("/proc/", "/boot", "/efi", "/sys/", "/dev/")
+_READ_ONLY = 1  # ST_RDONLY
+_INVISIBLE = frozenset((errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR))
+
+
+def room_everywhere(policy: Policy, paths: Sequence[str] = ()) -> Optional[List[str]]:
+    """The mount points that were asked, where all have more free than the policy's start mark; else None."""
+    if policy.when is None:
+        return None
+    table = mounts.mounts()
+    if not table:
+        return None
+    places: Dict[str, None] = {"/": None}
+    for mount in table:
+        if mount.fstype == "autofs" and not mount.point.startswith(_SYSTEM):
+            return None
+        if mount.fstype in _NO_STORE:
+            continue
+        if mount.network:
+            return None  # asking may hang, and nobody knows yet whether a cache lies there
+        places[mount.point] = None
+    asked: List[str] = []
+    disks: Dict[int, planner.Disk] = {}
+    for place in list(places) + [path for path in paths if path.startswith("/") and os.path.lexists(path)]:
+        try:
+            found = os.statvfs(place)
+        except OSError as exc:
+            if exc.errno in _INVISIBLE:
+                continue  # what this process cannot reach it cannot clean either
+            return None
+        if found.f_flag & _READ_ONLY or not found.f_blocks:
+            continue
+        unit = found.f_frsize or found.f_bsize
+        disks[len(disks)] = planner.Disk(
+            found.f_blocks * unit, found.f_bavail * unit, found.f_files, found.f_favail, True
+        )
+        asked.append(place)
+    if not asked or planner.acts_on(policy, disks):
+        return None
+    return asked
