@@ -12,6 +12,11 @@ from typing import List, NamedTuple, Tuple
 from . import dirs
 
 _OPEN_AT_ONCE = 64
+#: What an NFS client makes of a file that is removed while somebody has it open: ``.nfs`` and hexadecimal digits
+#: (fs/nfs/unlink.c, nfs_sillyrename). Removing it would take the file from under its user.
+NFS = ".nfs"
+IN_USE = "in use over the network"
+_OTHER = "other owner"
 
 
 class Removed(NamedTuple):
@@ -22,13 +27,15 @@ class Removed(NamedTuple):
     left: Tuple[Tuple[str, str], ...]
 
 
-def remove_tree(name: str, dir_fd: int, root_mount: int, root_dev: int) -> Removed:
+def remove_tree(name: str, dir_fd: int, root_mount: int, root_dev: int, inode: int = 0, uid: int = -1) -> Removed:
     """Removes the directory *name* below *dir_fd* with everything in it that is on the root's own mount.
 
     Directories without write permission for their owner (Go's module trees are 0555) are made writable by fchmod on
     the descriptor that was opened without following a symlink; files are never chmodded. A directory nested deeper
     than some tens of levels is moved up into the tree's top first, so that depth costs neither stack nor descriptors.
-    Names that vanish meanwhile are fine. Raises OSError only for the top itself.
+    Names that vanish meanwhile are fine, ``.nfs*`` names stay. Where *inode* is given the top must be that directory;
+    where *uid* is given only directories of that owner are entered, so that nothing that another user swaps in is lost.
+    Raises OSError only for the top itself.
     """
     top = dirs.open_dir(name, dir_fd)
     left: List[Tuple[str, str]] = []
@@ -37,6 +44,11 @@ def remove_tree(name: str, dir_fd: int, root_mount: int, root_dev: int) -> Remov
     try:
         if not dirs.same_place(top, root_mount, root_dev):
             return Removed(0, 0, ((name, "a mount"),))
+        own = os.fstat(top)
+        if inode and own.st_ino != inode:
+            return Removed(0, 0, ((name, "another folder than planned"),))
+        if uid >= 0 and own.st_uid != uid:
+            return Removed(0, 0, ((name, _OTHER),))
         _writable(top)
         stack.append(("", top, dirs.names(top)))
         while stack:
@@ -65,6 +77,9 @@ def remove_tree(name: str, dir_fd: int, root_mount: int, root_dev: int) -> Remov
                 continue
             child = todo.pop()
             where = child if not path else path + "/" + child
+            if child.startswith(NFS):
+                left.append((where, IN_USE))
+                continue
             try:
                 st = os.stat(child, dir_fd=fd, follow_symlinks=False)
                 if not stat.S_ISDIR(st.st_mode):
@@ -73,8 +88,9 @@ def remove_tree(name: str, dir_fd: int, root_mount: int, root_dev: int) -> Remov
                     inodes += 1
                     continue
                 if len(stack) >= _OPEN_AT_ONCE:
-                    if not _writable_name(child, fd, root_mount, root_dev):
-                        left.append((where, "a mount"))
+                    why = _writable_name(child, fd, root_mount, root_dev, uid)
+                    if why:
+                        left.append((where, why))
                         continue
                     os.rename(child, ".deep-%d-%d" % (st.st_ino, os.getpid()), src_dir_fd=fd, dst_dir_fd=top)
                     moved += 1
@@ -88,6 +104,10 @@ def remove_tree(name: str, dir_fd: int, root_mount: int, root_dev: int) -> Remov
             if not dirs.same_place(inner, root_mount, root_dev):
                 os.close(inner)
                 left.append((where, "a mount"))
+                continue
+            if uid >= 0 and os.fstat(inner).st_uid != uid:
+                os.close(inner)
+                left.append((where, _OTHER))
                 continue
             _writable(inner)
             stack.append((where, inner, dirs.names(inner)))
@@ -117,12 +137,15 @@ def _writable(fd: int) -> None:
             pass  # the removal below then says what did not work
 
 
-def _writable_name(name: str, dir_fd: int, root_mount: int, root_dev: int) -> bool:
+def _writable_name(name: str, dir_fd: int, root_mount: int, root_dev: int, uid: int) -> str:
+    """Makes a folder writable; why it is not entered, '' if it may be."""
     fd = dirs.open_dir(name, dir_fd)
     try:
         if not dirs.same_place(fd, root_mount, root_dev):
-            return False
+            return "a mount"
+        if uid >= 0 and os.fstat(fd).st_uid != uid:
+            return _OTHER
         _writable(fd)
-        return True
+        return ""
     finally:
         os.close(fd)

@@ -241,3 +241,54 @@ def test_a_bind_mount_inside_is_never_entered_nor_changed(place: Place, depth: i
 def test_a_mount_is_not_removed_as_a_tree(place: Place) -> None:
     told = mountspace.run(_REMOVE, str(place.path), str(place.outside), str(place.tree))
     assert told == "['tree']"
+
+
+@pytest.mark.parametrize("where", [".", "a", "a/b"])
+def test_a_file_that_is_in_use_over_the_network_stays(place: Place, where: str) -> None:
+    """An NFS client renames what is removed while somebody has it open; its rest goes, that name does not."""
+    (place.tree / "a/b").mkdir(parents=True)
+    (place.tree / "a/b/file").touch()
+    name = ".nfs0000000001a2b3c400000001"
+    (place.tree / where / name).write_text("x", encoding="ascii")
+    gone = place.remove()
+    assert (place.tree / where / name).read_text(encoding="ascii") == "x"
+    assert [why for path, why in gone.left if path.endswith(name)] == [remove.IN_USE]
+    assert not (place.tree / "a/b/file").exists()
+
+
+def test_a_folder_that_is_not_the_planned_one_stays_whole(place: Place) -> None:
+    (place.tree / "file").touch()
+    place.tree.chmod(0o555)
+    fd = dirs.open_dir(str(place.path))
+    try:
+        for more in ({"inode": place.tree.stat().st_ino + 1}, {"uid": os.geteuid() + 1}):
+            gone = remove.remove_tree("tree", fd, dirs.mount_id(fd), os.fstat(fd).st_dev, **more)
+            assert (gone.freed, gone.inodes, len(gone.left)) == (0, 0, 1)
+        assert stat.S_IMODE(place.tree.stat().st_mode) == 0o555
+        right = {"inode": place.tree.stat().st_ino, "uid": os.geteuid()}
+        assert remove.remove_tree("tree", fd, dirs.mount_id(fd), os.fstat(fd).st_dev, **right).left == ()
+    finally:
+        os.close(fd)
+    assert not place.tree.exists()
+
+
+@as_root
+@pytest.mark.parametrize("depth", [0, 80])
+def test_with_roots_rights_no_folder_of_another_user_is_entered(place: Place, depth: int) -> None:
+    """Whoever may write in there could have swapped it in."""
+    folder = place.tree
+    for _number in range(depth):
+        folder /= "d"
+    (folder / "theirs/inner").mkdir(parents=True)
+    (folder / "theirs/inner/file").touch()
+    os.chown(str(folder / "theirs"), 4242, 4242)
+    (folder / "theirs").chmod(0o500)
+    fd = dirs.open_dir(str(place.path))
+    try:
+        gone = remove.remove_tree("tree", fd, dirs.mount_id(fd), os.fstat(fd).st_dev, uid=0)
+    finally:
+        os.close(fd)
+    assert "other owner" in {why for _path, why in gone.left}
+    found = next(place.tree.rglob("theirs"))
+    assert (found / "inner/file").exists()
+    assert stat.S_IMODE(found.stat().st_mode) == 0o500
