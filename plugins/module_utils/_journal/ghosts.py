@@ -1,0 +1,332 @@
+# Copyright (c) 2026 The gofleet.cache authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ghosts: what a run evicted, packed, so that a later survey can tell what has come back. Pure.
+
+A packed block holds, sorted by hash, per entry: the BLAKE2b-64 of its key (8 bytes), what its eviction gave back (4
+bytes, in blocks of 512), and how long it had not been used (1 byte, a class of ``AGES``). Column after column and byte
+plane after byte plane (sorted hashes share their first bytes), zlib level 1: some 7 bytes an entry. The time of the
+eviction is one for a block.
+"""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from array import array
+from bisect import bisect_right
+from collections import Counter
+from hashlib import blake2b
+from itertools import compress
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
+
+from .._core.survey import SECOND
+
+#: Ghosts kept of one run at most. The lowest hashes stay: a fair sample.
+MOST = 1_000_000
+DAY = 86400
+#: Days that are told apart in a picture; the last class holds what is older.
+DAYS = 31
+_HOUR = 3600
+#: Upper bounds (seconds) of the classes of age at eviction; one more holds what is older, one more what is unknown.
+AGES: Tuple[int, ...] = tuple(
+    [hours * _HOUR for hours in (1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 36, 48)]
+    + [days * DAY for days in (3, 4, 5, 6, 7, 10, 14, 21, 30, 45, 60, 90, 120, 180, 365)]
+)
+UNKNOWN = len(AGES) + 1
+_FORMAT = b"\x01"
+_WIDTH = 13
+_BLOCK = 512
+_MOST_BLOCKS = 2**32 - 1
+# Time stamps of files come from the kernel's coarse clock, and some file systems count in steps of two seconds.
+_SLACK = 2
+_CHUNK = 8192
+
+
+# Full hours without use -> class.
+_CLASSES = bytes(bisect_right(AGES, hours * _HOUR) for hours in range(AGES[-1] // _HOUR + 1))
+
+
+class Ghosts(NamedTuple):
+    """Evicted entries, sorted by hash: parallel columns."""
+
+    hashes: array[int]
+    blocks: array[int]
+    ages: bytes
+
+    @property
+    def freed(self) -> int:
+        """Bytes that these evictions gave back."""
+        return sum(self.blocks) * _BLOCK
+
+    def by_age(self) -> List[int]:
+        """Bytes by class of age at eviction."""
+        sums = [0] * (UNKNOWN + 1)
+        for age, blocks in zip(self.ages, self.blocks):
+            sums[age] += blocks * _BLOCK
+        return sums
+
+
+class Back(NamedTuple):
+    """What has come back.
+
+    Regret: made anew after its eviction; ``seconds`` (one an entry) until then, ``day_*`` the part that came within 24
+    hours, ``day_age`` the oldest class of age of that part (-1: none). Restored: there again with a time from before
+    its eviction, so an archive put it back. Undated: the clock was set back since, so nobody can tell.
+    """
+
+    entries: int = 0
+    bytes: int = 0
+    day_entries: int = 0
+    day_bytes: int = 0
+    day_age: int = -1
+    seconds: Tuple[int, ...] = ()
+    restored_entries: int = 0
+    restored_bytes: int = 0
+    undated_entries: int = 0
+    undated_bytes: int = 0
+
+    @property
+    def median_seconds(self) -> Optional[int]:
+        """The median of the seconds until an entry was back; None where none is."""
+        ranked = sorted(self.seconds)
+        if not ranked:
+            return None
+        half = len(ranked) // 2
+        return ranked[half] if len(ranked) % 2 else (ranked[half - 1] + ranked[half]) // 2
+
+    def plus(self, other: Back) -> Back:
+        """Both together."""
+        return Back(
+            self.entries + other.entries,
+            self.bytes + other.bytes,
+            self.day_entries + other.day_entries,
+            self.day_bytes + other.day_bytes,
+            max(self.day_age, other.day_age),
+            self.seconds + other.seconds,
+            self.restored_entries + other.restored_entries,
+            self.restored_bytes + other.restored_bytes,
+            self.undated_entries + other.undated_entries,
+            self.undated_bytes + other.undated_bytes,
+        )
+
+
+class Picture(NamedTuple):
+    """A cache at one moment. ``days``: entries by days since their last use (the last class holds what is older).
+
+    ``newest`` and ``oldest`` last use are Unix nanoseconds, 0 where there is no entry; ``allocated`` is bytes.
+    ``complete`` is False where the survey did not reach everything.
+    """
+
+    entries: int
+    allocated: int
+    newest: int
+    oldest: int
+    days: Tuple[int, ...]
+    complete: bool = True
+
+
+def picture(used: Sequence[int], allocated: int, now: int, gone: Iterable[int] = (), complete: bool = True) -> Picture:
+    """The picture of a cache whose entries were last used at *used*, without the rows *gone*; what is dated after *now*
+    counts as used today. Times in Unix nanoseconds."""
+    keep = bytearray(b"\x01") * len(used)
+    for row in gone:
+        keep[row] = 0
+    counts = [0] * DAYS
+    kept = array("q", compress(used, keep))
+    if not kept:
+        return Picture(0, allocated, 0, 0, tuple(counts), complete)
+    day = DAY * SECOND
+    for age, count in Counter([(now - moment) // day for moment in kept]).items():
+        counts[max(0, min(age, DAYS - 1))] += count
+    return Picture(len(kept), allocated, max(kept), min(kept), tuple(counts), complete)
+
+
+def _hashes(keys: Iterable[bytes]) -> array[int]:
+    found = array("Q")
+    found.frombytes(b"".join([blake2b(key, digest_size=8).digest() for key in keys]))
+    if sys.byteorder == "little":
+        found.byteswap()
+    return found
+
+
+def make(
+    keys: Iterable[bytes], freed: Sequence[int], used: Optional[Sequence[int]] = None, at: int = 0, most: int = MOST
+) -> Ghosts:
+    """The ghosts of entries named *keys* whose eviction gave back *freed* bytes each, last used at *used* (*at*: the
+    time of the eviction; both Unix nanoseconds). At most *most* are kept, a sample that is fair. Raises ValueError
+    where the columns differ in length."""
+    hashes = _hashes(keys)
+    if len(hashes) != len(freed) or (used is not None and len(used) != len(hashes)):
+        raise ValueError("ghosts: %d keys, %d sizes" % (len(hashes), len(freed)))
+    order = sorted(range(len(hashes)), key=hashes.__getitem__)[: max(0, most)]
+    blocks = array("I", [max(0, min(-(-freed[row] // _BLOCK), _MOST_BLOCKS)) for row in order])
+    if used is None:
+        ages = bytes([UNKNOWN]) * len(order)
+    else:
+        hour, oldest = _HOUR * SECOND, len(_CLASSES) - 1
+        classes = [_CLASSES[max(0, min((at - moment) // hour, oldest))] for moment in used]
+        ages = bytes([classes[row] for row in order])
+    return Ghosts(array("Q", [hashes[row] for row in order]), blocks, ages)
+
+
+def pack(gone: Ghosts) -> bytes:
+    """The block of *gone* as bytes."""
+    hashes, blocks = array("Q", gone.hashes), array("I", gone.blocks)
+    if sys.byteorder == "little":
+        hashes.byteswap()
+        blocks.byteswap()
+    planes = [hashes.tobytes()[at::8] for at in range(8)] + [blocks.tobytes()[at::4] for at in range(4)]
+    return _FORMAT + zlib.compress(b"".join(planes + [gone.ages]), 1)
+
+
+def unpack(data: bytes) -> Ghosts:
+    """The ghosts of a block. Raises ValueError for anything that :func:`pack` did not make."""
+    if data[:1] != _FORMAT:
+        raise ValueError("ghosts: a format that is not known (%r)" % data[:1])
+    stream = zlib.decompressobj()
+    try:
+        raw = stream.decompress(data[1:], MOST * _WIDTH + 1)
+    except zlib.error as exc:
+        raise ValueError("ghosts: %s" % exc) from None
+    count, rest = divmod(len(raw), _WIDTH)
+    if rest or count > MOST or not stream.eof:
+        raise ValueError("ghosts: a block of %d bytes" % len(raw))
+    wide, narrow = bytearray(8 * count), bytearray(4 * count)
+    for at in range(8):
+        wide[at::8] = raw[at * count : (at + 1) * count]
+    for at in range(4):
+        narrow[at::4] = raw[(8 + at) * count : (9 + at) * count]
+    hashes, blocks = array("Q", bytes(wide)), array("I", bytes(narrow))
+    if sys.byteorder == "little":
+        hashes.byteswap()
+        blocks.byteswap()
+    ages = raw[12 * count :]
+    if ages and max(ages) > UNKNOWN:
+        raise ValueError("ghosts: an age of class %d" % max(ages))
+    return Ghosts(hashes, blocks, ages)
+
+
+def present(gone: Sequence[Ghosts], keys: Iterable[bytes], mtimes: Sequence[int]) -> Dict[int, int]:
+    """Hash -> mtime (Unix nanoseconds) of the surveyed entries that may be among *gone* (a few are not:
+    :func:`settle` sorts them out). A table of the hashes' first bits keeps time and memory down."""
+    total = sum(len(one.hashes) for one in gone)
+    if not total:
+        return {}
+    bits = max(10, min(24, (total * 16).bit_length()))
+    shift = 64 - bits
+    table = bytearray(1 << bits)
+    for one in gone:
+        for value in one.hashes:
+            table[value >> shift] = 1
+    found: Dict[int, int] = {}
+    row = 0
+    chunk: List[bytes] = []
+
+    def take() -> None:
+        for at, value in enumerate(_hashes(chunk), row):
+            if table[value >> shift]:
+                found[value] = mtimes[at]
+
+    for key in keys:
+        chunk.append(key)
+        if len(chunk) == _CHUNK:
+            take()
+            row += _CHUNK
+            chunk.clear()
+    take()
+    return found
+
+
+def settle(gone: Ghosts, at: int, found: Dict[int, int], now: int, done: Set[int]) -> Tuple[Ghosts, Back]:
+    """Takes out of *gone*, evicted at *at*, what :func:`present` found: what is still away, and what came back.
+
+    Hashes in *done* were counted for a later run already and are only taken out; those counted here are added to it.
+    Times in Unix nanoseconds; a clock set back makes no negative ages.
+    """
+    hits = found.keys() & gone.hashes
+    if not hits:
+        return gone, Back()
+    keep = bytearray(b"\x01") * len(gone.hashes)
+    moment, present_time = at // SECOND, now // SECOND
+    seconds = array("q")
+    entries = size = day_entries = day_size = restored = restored_size = undated = undated_size = 0
+    day_age = -1
+    hashes, blocks, ages = gone.hashes, gone.blocks, gone.ages
+    for place, value in enumerate(hashes):
+        if value not in hits:
+            continue
+        keep[place] = 0
+        if value in done:
+            continue
+        done.add(value)
+        freed = blocks[place] * _BLOCK
+        made = found[value] // SECOND
+        if present_time < moment - _SLACK:
+            undated += 1
+            undated_size += freed
+        elif made < moment - _SLACK:
+            restored += 1
+            restored_size += freed
+        else:
+            after = max(0, min(made, present_time) - moment)
+            seconds.append(after)
+            entries += 1
+            size += freed
+            if after <= DAY:
+                day_entries += 1
+                day_size += freed
+                day_age = max(day_age, ages[place])
+    rest = Ghosts(array("Q", compress(hashes, keep)), array("I", compress(blocks, keep)), bytes(compress(ages, keep)))
+    back = Back(
+        entries, size, day_entries, day_size, day_age, tuple(seconds), restored, restored_size, undated, undated_size
+    )
+    return rest, back
+
+
+def regret(
+    gone: Sequence[Tuple[int, Ghosts]], keys: Iterable[bytes], mtimes: Sequence[int], now: int
+) -> Tuple[List[Ghosts], List[Back]]:
+    """What of *gone*, blocks of (time of the eviction, ghosts) newest first, is there again among surveyed entries.
+
+    Returns what is left of each block and what came back of it. Times in Unix nanoseconds.
+    """
+    found = present([one for _at, one in gone], keys, mtimes)
+    done: Set[int] = set()
+    pairs = [settle(one, at, found, now, done) for at, one in gone]
+    return [rest for rest, _back in pairs], [back for _rest, back in pairs]
+
+
+def without(gone: Ghosts, keys: Iterable[bytes]) -> Ghosts:
+    """*gone* less the entries named *keys*."""
+    drop = set(_hashes(keys))
+    keep = [value not in drop for value in gone.hashes]
+    return Ghosts(
+        array("Q", compress(gone.hashes, keep)),
+        array("I", compress(gone.blocks, keep)),
+        bytes(compress(gone.ages, keep)),
+    )
+
+
+# A histogram of seconds in half octaves, so that counts of several surveys can be added and still have a median.
+
+
+def bin_of(seconds: int) -> int:
+    """The class of a histogram that holds *seconds*."""
+    bits = seconds.bit_length()
+    return 2 * bits + ((seconds >> (bits - 2)) & 1) if bits > 1 else bits
+
+
+def median_of(bins: Dict[int, int]) -> Optional[int]:
+    """About the median of a histogram (within a quarter of it), seconds; None where it is empty."""
+    total = sum(bins.values())
+    seen = 0
+    for number in sorted(bins):
+        seen += bins[number]
+        if 2 * seen >= total and seen:
+            if number < 2:
+                return number
+            bits, half = divmod(number, 2)
+            low = (2 + half) << (bits - 2)
+            return low + (1 << (bits - 2)) // 2 if bits > 2 else low
+    return None
