@@ -12,7 +12,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from typing import Any, Iterable, Mapping, Sequence, Tuple
+import stat
+from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
 
 from .._fs import dirs
 
@@ -61,4 +62,41 @@ def drop(build_caches: Sequence[int], versions: Iterable[str], trees: Sequence[s
                     pass
                 finally:
                     os.close(fd)
+    return found
+
+
+def votes(
+    build_fds: Sequence[int], go_versions: Iterable[str], names: Iterable[str], trees: Iterable[str]
+) -> Dict[str, int]:
+    """For each of *trees* the newest modification time (Unix nanoseconds) of its index in the opened build caches.
+
+    *names* are the module cache's names, *trees* paths below it. Every build and every ``go list`` dates the entry
+    anew once it is an hour old (cmd/go/internal/cache/cache.go, markUsed): a vote for use, and its absence tells
+    nothing. Entries are looked at by stat(2) only, and in no folder that is a symlink; trees without an index are
+    left out.
+    """
+    wanted: Dict[str, List[Tuple[str, str]]] = {}
+    versions_, names_ = tuple(go_versions), tuple(names)
+    for tree in trees:
+        for version in versions_:
+            for name in names_:
+                shard, _slash, file = entry(version, "%s/%s" % (name, tree)).partition("/")
+                wanted.setdefault(shard, []).append((file, tree))
+    found: Dict[str, int] = {}
+    for cache in build_fds:
+        for shard, files in wanted.items():
+            try:
+                fd = dirs.open_dir(shard, cache)
+            except OSError:
+                continue
+            try:
+                for file, tree in files:
+                    try:
+                        st = os.stat(file, dir_fd=fd, follow_symlinks=False)
+                    except OSError:
+                        continue
+                    if stat.S_ISREG(st.st_mode) and st.st_mtime_ns > found.get(tree, 0):
+                        found[tree] = st.st_mtime_ns
+            finally:
+                os.close(fd)
     return found

@@ -26,6 +26,13 @@ _SEMVER = re.compile(
 _PSEUDO = re.compile(
     r"v[0-9]+\.(0\.0-|[0-9]+\.[0-9]+-([^+]*\.)?0\.)[0-9]{14}-[A-Za-z0-9]+(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?\Z"
 )
+# internal/gover/gover.go (Parse), with what follows a blank or hyphen in a vendor's name (gover.FromToolchain)
+_GO_VERSION = re.compile(
+    r"(?:go)?(0|[1-9][0-9]*)(?:\.(0|[1-9][0-9]*)(?:\.(0|[1-9][0-9]*)|([a-z]+)(0|[1-9][0-9]*)?)?)?(?:[- \t].*)?\Z",
+    re.DOTALL,
+)
+# cmd/go/internal/toolchain/select.go: the module golang.org/toolchain has versions v0.0.1-go1.26.1.linux-amd64
+_TOOLCHAIN = re.compile(r"v0\.0\.1-(go.+)\.([a-z0-9]+-[a-z0-9]+)\Z", re.DOTALL)
 _FIRST = re.compile(r"[-.0-9a-z]*\Z")
 _ELEMENT = re.compile(r"[-._~0-9A-Za-z]*\Z")
 _FILE_ASCII = frozenset("!#$%&()+,-.=@[]^_{}~ 0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -312,3 +319,28 @@ def pseudo_time(version: str) -> Optional[int]:
         return calendar.timegm(time.strptime(stamp, "%Y%m%d%H%M%S"))
     except ValueError:
         return None
+
+
+# --- versions of Go itself -----------------------------------------------------------------------
+
+
+def go_version_key(version: str) -> Tuple[object, ...]:
+    """A key that sorts Go's own versions, with or without ``go``, as Go does: 1.20 = 1.20.0 < 1.21 < 1.21rc1 < 1.21.0.
+
+    Malformed ones come first, all equal (gover.Compare).
+    """
+    match = _GO_VERSION.match(version)
+    if match is None:
+        return (0,)
+    first, minor, patch, kind, pre = match.groups()
+    if minor is None:
+        minor, patch = "0", "0"
+    elif patch is None and kind is None and _number(minor) < _number("21"):
+        patch = "0"
+    return (1, _number(first), _number(minor), _number(patch or ""), kind or "", _number(pre or ""))
+
+
+def toolchain_parts(version: str) -> Optional[Tuple[str, str]]:
+    """``("go1.26.1", "linux-amd64")`` of a version of the module golang.org/toolchain; None if it is none."""
+    match = _TOOLCHAIN.match(version)
+    return (match.group(1), match.group(2)) if match is not None else None

@@ -62,3 +62,52 @@ def test_nothing_else_is_dropped_and_no_symlink_is_entered(tmp_path: pathlib.Pat
         os.close(fd)
     assert (tmp_path / "outside" / path.name).exists()
     assert path.is_dir()
+
+
+def test_a_build_that_finds_its_index_old_votes_for_the_tree(tmp_path: pathlib.Path, go_binaries: List[str]) -> None:
+    lib = goproxy.make_module("example.com/lib", "v1.0.0")
+    other = goproxy.make_module("example.com/other", "v1.0.0")
+    proxy = goproxy.make_proxy(tmp_path / "proxy", [lib, other])
+    project = goproxy.make_project(tmp_path / "project", "example.org/p", [lib])
+    trees = ["example.com/lib@v1.0.0", "example.com/other@v1.0.0"]
+    for number, go in enumerate(go_binaries):
+        build = tmp_path / ("build%d" % number)
+        caches = gocaches.Caches(tmp_path, build, tmp_path / "mod", proxy, go)
+        assert caches.run("list", "-deps", ".", cwd=project).returncode == 0
+        version = caches.run("version").stdout.split()[2]
+        file = build / modindex.entry(version, str(tmp_path / "mod" / trees[0]))
+        then = file.stat().st_mtime_ns - 7200 * 10**9
+        os.utime(str(file), ns=(then, then))
+        fd = dirs.open_dir(str(build))
+        try:
+            names = ["/elsewhere", str(tmp_path / "mod")]
+            assert modindex.votes([fd], ["go1.2.3", version], names, trees) == {trees[0]: then}
+            assert file.stat().st_atime_ns == then
+            assert caches.run("list", "-deps", ".", cwd=project).returncode == 0
+            assert modindex.votes([fd], [version], names, trees)[trees[0]] > then
+        finally:
+            os.close(fd)
+
+
+def test_votes_count_the_newest_regular_file_and_follow_no_symlink(tmp_path: pathlib.Path) -> None:
+    tree = "example.com/a@v1.0.0"
+    one, two = tmp_path / "one", tmp_path / "two"
+    for folder, when in ((one, 2000), (two, 3000)):
+        path = folder / modindex.entry("go1.27.3", "/m/" + tree)
+        path.parent.mkdir(parents=True)
+        path.touch()
+        os.utime(str(path), (when, when))
+    fds = [dirs.open_dir(str(one)), dirs.open_dir(str(two))]
+    try:
+        assert modindex.votes(fds, ["go1.27.3"], ["/m"], [tree]) == {tree: 3000 * 10**9}
+        path.unlink()
+        path.symlink_to("/etc/passwd")
+        assert modindex.votes(fds, ["go1.27.3"], ["/m"], [tree]) == {tree: 2000 * 10**9}
+        path.unlink()
+        path.parent.rmdir()
+        path.parent.symlink_to(one / path.parent.name)
+        assert modindex.votes(fds[1:], ["go1.27.3"], ["/m"], [tree]) == {}
+        assert modindex.votes([], ["go1.27.3"], ["/m"], [tree]) == modindex.votes(fds, [], ["/m"], [tree]) == {}
+    finally:
+        for fd in fds:
+            os.close(fd)

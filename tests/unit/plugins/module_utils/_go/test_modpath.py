@@ -156,3 +156,37 @@ def test_canonical_versions_keep_only_incompatible() -> None:
     assert modpath.canonical("1.2.3") == ""
     assert modpath.Version("example.com/a", "v1.0.0").label == "example.com/a@v1.0.0"
     assert modpath.label("example.com/a", "") == "example.com/a"
+
+
+GO_VERSIONS = st.builds(
+    lambda go, minor, rest, more: "%s1.%d%s%s" % (go, minor, rest, more),
+    st.sampled_from(["", "go"]),
+    st.integers(0, 40),
+    st.sampled_from(["", ".0", ".1", ".10", "rc1", "rc10", "beta2", "alpha1", "rc", ".1rc1", ".01"]),
+    st.sampled_from(["", "-vendor", " X:loopvar"]),
+)
+
+
+@given(st.lists(st.one_of(GO_VERSIONS, st.text("go1.2rc-", max_size=8)), max_size=5))
+def test_any_versions_of_go_can_be_sorted(versions: list) -> None:
+    keys = [modpath.go_version_key(version) for version in versions]
+    assert sorted(keys) == sorted(keys[::-1])
+
+
+def test_versions_of_go_sort_as_go_sorts_them() -> None:
+    """internal/gover/gover_test.go, compareTests."""
+    order = ["go1.19", "1.20rc1", "1.20", "1.21", "1.21alpha3", "go1.21rc1", "1.21rc2", "1.21.0", "go1.21.9", "1.21.10"]
+    order += ["go1.22.1-vendor", "1.99999999999999998", "1.99999999999999999", "2"]
+    keys = [modpath.go_version_key(version) for version in order]
+    assert keys == sorted(keys)
+    assert len(set(keys)) == len(keys)
+    for one, other in (("1.20", "go1.20.0"), ("1", "1.0.0"), ("go1.21.3", "1.21.3 X:loopvar"), ("1.21.3rc1", "what")):
+        assert modpath.go_version_key(one) == modpath.go_version_key(other)
+    assert modpath.go_version_key("01.2") < modpath.go_version_key("1.0")
+
+
+def test_a_toolchains_version_names_a_go_and_a_platform() -> None:
+    assert modpath.toolchain_parts("v0.0.1-go1.26.8.linux-amd64") == ("go1.26.8", "linux-amd64")
+    assert modpath.toolchain_parts("v0.0.1-go1.27rc1-own.2.windows-arm64") == ("go1.27rc1-own.2", "windows-arm64")
+    assert modpath.toolchain_parts("v0.0.1-go1.26.8") is None
+    assert modpath.toolchain_parts("v1.0.0") is None
