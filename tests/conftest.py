@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import os
+import pathlib
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # The test command has done this already; here it is for a developer who calls pytest.
@@ -17,3 +19,11 @@ for _name in [name for name in os.environ if name.startswith(("GO", "CGO_")) and
 # Deadlines measure the machine, which runs other parts of the test command at the same time.
 settings.register_profile("gofleet", deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("gofleet")
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    """The agent's own records (journal, saved plans) of a test lie in a folder of its own."""
+    place = tmp_path_factory.mktemp("state")
+    monkeypatch.setenv("GOFLEET_CACHE_STATE", str(place))
+    return place

@@ -51,11 +51,39 @@ options:
         what is private, only trees with a sound zip go.
       - V(when) (V(free_space_below), V(free_inodes_below); one of them is enough) gates everything. V(until)
         (V(free_space_above), V(free_inodes_above)) goes on with what was used longest ago until it is met.
+      - V(keep_needed_by); folders (absolute paths). What a C(go.sum), C(go.mod), C(go.work) or C(vendor/modules.txt)
+        below them names is kept. Where one of them cannot be read whole, everything is kept that it might name.
+        V(unneeded_for) then evicts what none of them has named for that long, as the agent's journal remembers.
+      - V(keep_newest); so many of the newest versions of each module are kept.
+      - V(max_size_all); the cap over all caches of all kinds together.
+      - V(busy); what becomes of a cache that Go tools are using, or may be using; V(floor) (default, the floor and the
+        order of eviction protect what they use), V(skip), V(wait) (half of the time limit, then skip) or V(fail).
+      - V(quarantine); for so long what goes is kept beside the cache and can be brought back by
+        M(gofleet.cache.cache_undo). It gives nothing back before. Off by default, and where space is short.
+      - V(network_agent); the host name of the one agent that cleans the caches on network file systems. Without it they
+        are left alone.
       - V(time_limit) (default V(10m)); then the run stops where it is safe and tells what it did.
       - Without a policy, a run acts only below 15 % free space or 10 % free inodes; it takes what a build cache has
         not used for 10 days and a module cache for 60, then the least recently used down to the floor, until 25 % and
         15 % are free.
     type: dict
+  save_plan:
+    description:
+      - Makes the plan, saves it on the agent for this user (RV(plan_file)) and carries out nothing. The newest twenty
+        plans of the last thirty days are kept. Nothing is saved in check mode.
+    type: bool
+    default: false
+  plan:
+    description:
+      - The digest of a saved plan, to carry out exactly that and nothing else. Each entry must still be there and as it
+        was, and nothing may protect it by now; the others are counted in RV(left_out). The plan's own policy holds;
+        a O(policy) that says something else is refused. The start mark is not asked again.
+    type: str
+  return_plan:
+    description:
+      - Returns the whole plan in RV(plan), one line of JSON for each entry. This may be many megabytes.
+    type: bool
+    default: false
 seealso:
   - module: gofleet.cache.cache_info
   - module: gofleet.cache.cache_verify
@@ -90,6 +118,19 @@ EXAMPLES = r"""
             - github.com/gin-gonic/gin@v1.9.0
   become: true
 
+- name: Plan on Monday
+  gofleet.cache.cache_prune:
+    policy:
+      max_age: 14d
+    save_plan: true
+  become: true
+  register: planned
+
+- name: Carry out on Tuesday what somebody has approved, and nothing else
+  gofleet.cache.cache_prune:
+    plan: "{{ planned.plan_digest }}"
+  become: true
+
 - name: Empty the caches of a drained agent
   gofleet.cache.cache_prune:
     policy:
@@ -109,7 +150,8 @@ caches:
   description:
     - One item for each cache, with C(kind), C(path), C(uid), C(found_by), C(entries), C(allocated), C(evidence),
       C(planned_entries), C(predicted_bytes), C(evicted_entries), C(freed_bytes) and C(left_out) (entries and bytes by
-      reason). C(surveyed) is false where the policy had nothing to do on that file system.
+      reason). C(use) is C(busy), C(idle) or C(unknown). C(surveyed) is false where the
+      policy had nothing to do on that file system.
   returned: always
   type: list
   elements: dict
@@ -153,6 +195,25 @@ freed_bytes:
   returned: always
   type: int
   sample: 4911423488
+largest:
+  description: The twenty evictions of the plan that give back most, as in RV(evicted).
+  returned: always
+  type: list
+  elements: dict
+  sample: []
+plan_file:
+  description: Where the plan was saved on the agent, with O(save_plan); empty in check mode.
+  returned: always
+  type: str
+  sample: /var/lib/gofleet-cache/0/plans/0930844611a0394ce9cb056d87a9646ccc4789451a5f83049634304fb2772bf7.jsonl
+plan:
+  description:
+    - With O(return_plan), the whole plan as canonical JSON Lines. Its SHA-256, each line with a line feed, is
+      RV(plan_digest).
+  returned: always
+  type: list
+  elements: str
+  sample: []
 free_bytes_before:
   description: Free bytes of the caches' file systems before, as C(df) shows them.
   returned: always
@@ -183,7 +244,8 @@ left_out_entries:
 protected:
   description:
     - Entries and bytes that the policy would have taken but for a protection, by cache and reason (V(floor), V(keep),
-      V(private), V(private unknown), V(future), V(guard) and the kinds' own).
+      V(private), V(private unknown), V(needed), V(roots not readable), V(newest), V(future), V(guard) and the kinds'
+      own).
   returned: always
   type: list
   elements: dict
@@ -257,9 +319,9 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gofleet.cache.plugins.module_utils._core import policy as policies
+from ansible_collections.gofleet.cache.plugins.module_utils._core import plan as planner
 from ansible_collections.gofleet.cache.plugins.module_utils._core import units
-from ansible_collections.gofleet.cache.plugins.module_utils._host import find, purge, schema
+from ansible_collections.gofleet.cache.plugins.module_utils._host import find, plans, purge, schema
 
 
 def difference(result: t.Mapping[str, t.Any], check: bool) -> dict[str, t.Any]:
@@ -284,17 +346,24 @@ def main() -> None:
             "search_roots": {"type": "list", "elements": "str", "default": []},
             "discover": {"type": "bool", "default": True},
             "policy": {"type": "dict"},
+            "save_plan": {"type": "bool", "default": False},
+            "plan": {"type": "str"},
+            "return_plan": {"type": "bool", "default": False},
         },
+        mutually_exclusive=[("plan", "save_plan")],
         supports_check_mode=True,
     )
-    request = find.Request(*(module.params[name] for name in find.Request._fields))
-    document = module.params["policy"] or policies.DEFAULT
-    result = dict(schema.empty(), acts=False)
+    params = module.params
+    request = find.Request(*(params[name] for name in find.Request._fields))
+    options = purge.Options(
+        module.check_mode, save=params["save_plan"], saved=params["plan"] or "", whole=params["return_plan"]
+    )
+    result = purge.nothing()
     try:
-        result = purge.run(request, document, purge.Options(module.check_mode))
+        result = purge.run(request, params["policy"] or None, options)
     except units.BadPolicy as exc:
         module.fail_json(msg="policy: %s" % exc, **result)
-    except find.BadRequest as exc:
+    except (find.BadRequest, plans.NoPlan, planner.BadPlan) as exc:
         module.fail_json(msg=str(exc), **result)
     except purge.Failed as exc:
         module.fail_json(msg=str(exc), **exc.result)

@@ -47,7 +47,8 @@ class Job(NamedTuple):
     second phase may run only while no tool does. ``forget`` is called with the path below the root
     of what has just been taken out of sight, so that what other caches know of it goes too. ``step`` is called with a
     name at each step boundary (fault injection in tests; nothing in production). ``tell`` gets the sums of evictions,
-    bytes and inodes after each eviction, so that they are known even when the process is killed.
+    bytes and inodes after each eviction, so that they are known even when the process is killed. ``aside`` is the name
+    under which what goes is kept for a while (quarantine), so that it can come back; '' where it is removed.
     """
 
     deadline: float
@@ -57,6 +58,7 @@ class Job(NamedTuple):
     step: Callable[[str], None]
     forget: Callable[[str], None]
     tell: Callable[[int, int, int], None] = _nobody
+    aside: str = ""
 
     def late(self) -> bool:
         """Whether the time budget is used up."""

@@ -294,8 +294,8 @@ def _select(work: _Work, reference: int, unneeded: Mapping[str, int]) -> None:
             work.choose(row, _R["max_age"])
         elif rule.evict_before is not None and used < rule.evict_before * SECOND:
             work.choose(row, _R["evict_before"])
-        elif rule.unneeded_for is not None and group >= 0 and labels[group] in unneeded:
-            if unneeded[labels[group]] < latest - rule.unneeded_for:
+        elif rule.unneeded_for is not None and group >= 0:
+            if unneeded.get(labels[group], latest) < latest - rule.unneeded_for:
                 work.choose(row, _R["unneeded"])
     _drop_unguarded(work)
 

@@ -10,7 +10,7 @@ import fcntl
 import mmap
 import os
 import struct
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 from .._core import evict as core
 from .._fs import worker
@@ -28,12 +28,13 @@ class Held(Exception):
 
 
 class Terms(NamedTuple):
-    """What a job is bound to; see :class:`.._core.evict.Job`."""
+    """What a job is bound to; see :class:`.._core.evict.Job`. ``aside`` names a run's quarantine ('': none)."""
 
     deadline: float
     below_floor: bool
     threads: int
     step: Callable[[str], None]
+    aside: str = ""
 
 
 def _lock(fd: int) -> None:
@@ -61,7 +62,18 @@ def _forgetter(host: find.Host, cache: find.Cache, details: Mapping[str, Any]) -
 
 def users(cache: find.Cache) -> core.Activity:
     """The Go tools that may use a cache right now."""
-    return running.users_of(running.scan(), cache.root.device, cache.root.inode, cache.kind)
+    seen = running.scan()
+    inside = any(tool.layers for tool in seen.tools)
+    above = running.above(cache.root.fd) if inside else frozenset()
+    return running.users_of(seen, cache.root.device, cache.root.inode, cache.kind, above)
+
+
+Work = Callable[[core.Job], core.Outcome]
+
+
+def state(activity: core.Activity) -> str:
+    """``busy``, ``idle`` or, where not every process could be seen, ``unknown``."""
+    return "busy" if activity.who else "idle" if activity.complete else "unknown"
 
 
 def carry_out(
@@ -69,36 +81,55 @@ def carry_out(
     cache: find.Cache,
     details: Mapping[str, Any],
     terms: Terms,
-    apply: Callable[[core.Job], core.Outcome],
+    work: Work,
+    others: Sequence[Tuple[Tuple[int, int], Work]] = (),
 ) -> core.Outcome:
-    """Calls *apply* with a job in a process with the owner's rights and returns its outcome, with ``error`` set where
-    it ended early; what a worker had done before it was killed is counted all the same. Raises Held.
+    """Calls *work* with a job in a process with the owner's rights and returns its outcome, with ``error`` set where
+    it ended early; what a worker had done before it was killed is counted all the same. *others* are parts that need
+    the rights of another (uid, gid); they follow, unless something went wrong before. Raises Held.
     """
     root = cache.root
     _lock(root.fd)
+    try:
+        out = _as_owner(host, cache, details, terms, (root.uid, root.gid), work)
+        for owner, part in others:
+            if out.error:
+                break
+            out.add(_as_owner(host, cache, details, terms, owner, part))
+        return out
+    finally:
+        fcntl.flock(root.fd, fcntl.LOCK_UN)
+
+
+def _as_owner(
+    host: find.Host,
+    cache: find.Cache,
+    details: Mapping[str, Any],
+    terms: Terms,
+    owner: Tuple[int, int],
+    work: Work,
+) -> core.Outcome:
     # Shared with the worker, so that its counts survive it.
     counts = mmap.mmap(-1, _COUNTS.size)
 
     def tell(evicted: int, freed: int, inodes: int) -> None:
         _COUNTS.pack_into(counts, 0, evicted, freed, inodes)
 
-    def work(ask: worker.Ask) -> Dict[str, Any]:
+    def run(ask: worker.Ask) -> Dict[str, Any]:
         def scan() -> core.Activity:
             who, complete = ask("scan", None)
             return core.Activity(tuple((int(p), int(s), str(n)) for p, s, n in who), bool(complete))
 
         forget = _forgetter(host, cache, details)
-        job = core.Job(terms.deadline, scan, terms.below_floor, terms.threads, terms.step, forget, tell)
-        return apply(job).data()
+        job = core.Job(terms.deadline, scan, terms.below_floor, terms.threads, terms.step, forget, tell, terms.aside)
+        return work(job).data()
 
     try:
         until = terms.deadline + _GRACE
         serve = {"scan": lambda _none: list(users(cache))}
-        return core.Outcome.of(worker.as_owner(root.uid, root.gid, work, serve, until))
+        return core.Outcome.of(worker.as_owner(owner[0], owner[1], run, serve, until))
     except (worker.WorkerDied, worker.WorkFailed, OSError) as exc:
         out = core.Outcome()
         out.evicted, out.freed, out.inodes = _COUNTS.unpack_from(counts, 0)
         out.error = str(exc)
         return out
-    finally:
-        fcntl.flock(root.fd, fcntl.LOCK_UN)

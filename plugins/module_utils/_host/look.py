@@ -35,6 +35,16 @@ def survey(cache: find.Cache) -> Survey:
     return seen._replace(last_build=now_ns()) if os.environ.get(CLOCK) else seen
 
 
+def surveys(host: find.Host, caches: Sequence[find.Cache]) -> Dict[str, Survey]:
+    """What is in the caches, by path, with the ties between entries that a plan needs."""
+    found: Dict[str, Survey] = {}
+    for cache in caches:
+        seen = survey(cache)
+        KINDS[cache.kind].link(seen)
+        found[cache.root.path] = seen
+    return found
+
+
 def disks(caches: Sequence[find.Cache]) -> Dict[int, planner.Disk]:
     """The file systems of *caches* by device number."""
     found: Dict[int, planner.Disk] = {}

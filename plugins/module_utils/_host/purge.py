@@ -8,27 +8,39 @@ Everything that is returned is plain data. A plan is made before anything is tou
 
 from __future__ import annotations
 
+import heapq
 import os
 import time
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from array import array
+from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .._core import evict as core
 from .._core import plan as planner
 from .._core import policy as policies
+from .._core.survey import Survey
 from .._fs import mounts
 from .._kinds import KINDS
-from . import act, find, look, schema
+from . import act, find, look, plans, schema
 
 CAP = 100
+_LARGEST = 20
 _THREADS = 8
 
 
 class Options(NamedTuple):
-    """How a purge is carried out: ``check`` plans only; ``step`` is a hook for fault injection in tests."""
+    """How a purge is carried out: ``check`` plans only; ``step`` is a hook for fault injection in tests.
+
+    ``save`` keeps the plan on the agent and carries out nothing; ``saved`` is the digest of a kept plan to carry out
+    instead of making one; ``whole`` returns the plan's whole document; ``door`` is who asks, for the journal.
+    """
 
     check: bool
     threads: int = _THREADS
     step: Callable[[str], None] = lambda _name: None
+    save: bool = False
+    saved: str = ""
+    whole: bool = False
+    door: str = "ansible"
 
 
 class Failed(RuntimeError):
@@ -39,58 +51,129 @@ class Failed(RuntimeError):
         self.result = result
 
 
+def nothing() -> Dict[str, Any]:
+    """The result of a purge that could not begin."""
+    return dict(schema.empty(), acts=False, largest=[], plan_file="", plan=[])
+
+
 def check_policy(document: Mapping[str, Any]) -> policies.Policy:
     """The checked policy; raises policies.BadPolicy."""
     return policies.parse(document, KINDS)
 
 
-def run(request: find.Request, document: Mapping[str, Any], options: Options) -> Dict[str, Any]:
-    """One purge. Raises policies.BadPolicy and find.BadRequest before anything is touched, Failed afterwards."""
+def run(request: find.Request, document: Optional[Mapping[str, Any]], options: Options) -> Dict[str, Any]:
+    """One purge. Raises policies.BadPolicy, planner.BadPlan, plans.NoPlan and find.BadRequest before anything is
+    touched, Failed afterwards.
+
+    Without a *document* the default policy holds, or the one that a saved plan was made under.
+    """
     started = time.monotonic()
-    policy = check_policy(document)
-    host = find.find(request)
-    try:
-        return _Purge(host, policy, options, started).run()
-    finally:
-        find.close(host.caches)
+    if not options.saved:
+        policy = check_policy(policies.DEFAULT if document is None else document)
+        return _Purge(request, policy, options, started).run(None)
+    with plans.open_saved(options.saved) as lines:
+        own = planner.saved_policy(lines.readline())
+        lines.seek(0)
+        policy = check_policy(own)
+        if document is not None:
+            given = check_policy(document)
+            if given.canonical() != policy.canonical():
+                raise plans.NoPlan("the plan %s was made under another policy: make a new one" % options.saved)
+            policy = given
+        return _Purge(request, policy, options, started).run(lines)
 
 
 class _Purge:
-    def __init__(self, host: find.Host, policy: policies.Policy, options: Options, started: float) -> None:
-        self.host = host
+    def __init__(self, request: find.Request, policy: policies.Policy, options: Options, started: float) -> None:
+        self.request = request
         self.policy = policy
         self.options = options
         self.deadline = started + policy.time_limit
         self.notes: List[str] = find.own_only()
         self.outcomes: Dict[str, core.Outcome] = {}
         self.errors: List[str] = []
+        self.alone: Dict[str, str] = {}
+        self.activity: Dict[str, core.Activity] = {}
         self.idle = False
         if os.environ.get(look.CLOCK):
             self.notes.append("ages are counted from a test's clock (%s)" % look.CLOCK)
 
-    def run(self) -> Dict[str, Any]:
+    def run(self, saved: Optional[Iterable[bytes]]) -> Dict[str, Any]:
+        self.host = find.find(self.request)
+        try:
+            return self._run(saved)
+        finally:
+            find.close(self.host.caches)
+
+    def _run(self, saved: Optional[Iterable[bytes]]) -> Dict[str, Any]:
         mine = [c for c in self.host.caches if os.geteuid() in (0, c.root.uid)]
         disks = look.disks(mine)
+        acting = list(disks) if saved is not None else planner.acts_on(self.policy, disks)
+        near = [c for c in mine if c.root.device in acting]
+        self._look_around(near)
         # Asked once: the floor and the plan must go by the same answer.
         self.idle = all(self._proven_idle(cache) for cache in mine)
-        acting = planner.acts_on(self.policy, disks)
-        surveys = {c.root.path: look.survey(c) for c in mine if c.root.device in acting}
-        for seen in surveys.values():
-            KINDS[seen.cache.kind].link(seen)
+        surveys = look.surveys(self.host, [c for c in near if c.root.path not in self.alone])
         others = {c.root.path: look.survey(c) for c in self.host.caches if c not in mine} if acting or not mine else {}
-        if len(surveys) < len(mine):
+        if len(near) < len(mine):
             text = "%d of %d caches lie on file systems with more free space than the policy's start mark: left alone"
-            self.notes.append(text % (len(mine) - len(surveys), len(mine)))
-        plan = planner.make(list(surveys.values()), self._policy(), self._context(mine, disks))
-        if not self.options.check:
+            self.notes.append(text % (len(mine) - len(near), len(mine)))
+        plan = self._plan(list(surveys.values()), mine, disks, saved)
+        kept = plans.save(plan) if self.options.save and not self.options.check else ""
+        if not self.options.check and not self.options.save:
             for cache, steps in ((c, p) for c in mine for p in plan.caches if p.survey.cache.path == c.root.path):
                 if steps.rows:
                     self._apply(cache, steps)
         result = self._result(mine, disks, plan, look.unreached(self.host.caches, others))
+        result.update(plan_file=kept, plan=list(planner.document(plan)) if self.options.whole else [])
         result = dict(schema.readable(result))
         if self.errors:
             raise Failed("; ".join(self.errors), result)
         return result
+
+    def _plan(
+        self,
+        surveys: Sequence[Survey],
+        mine: Sequence[find.Cache],
+        disks: Mapping[int, planner.Disk],
+        saved: Optional[Iterable[bytes]],
+    ) -> planner.Plan:
+        context = self._context(mine, disks, surveys)
+        if saved is None:
+            return planner.make(surveys, self._policy(), context)
+        return planner.from_saved(surveys, self._policy(), context, saved, self.options.saved)
+
+    def _look_around(self, caches: Sequence[find.Cache]) -> None:
+        """Who uses the caches, and which of them this run leaves alone for it."""
+        table = mounts.by_id()
+        for cache in caches:
+            path = cache.root.path
+            mount = table.get(cache.root.mount)
+            if mount is not None and mount.network and self.policy.network_agent not in _names_of_this_host():
+                who = self.policy.network_agent or "nobody yet: name one agent in network_agent"
+                self.alone[path] = "on a network file system, cleaned by %s" % who
+            else:
+                self.activity[path] = act.users(cache)
+        if self.policy.busy == "floor":
+            return
+        while True:
+            busy = [
+                c for c in caches if c.root.path in self.activity and act.state(self.activity[c.root.path]) != "idle"
+            ]
+            late = time.monotonic() > self.deadline - self.policy.time_limit / 2
+            if not busy or self.policy.busy != "wait" or late or self.options.check:
+                break
+            time.sleep(min(1.0, self.policy.time_limit / 10))
+            self.activity.update((c.root.path, act.users(c)) for c in busy)
+        if self.options.check and self.policy.busy == "wait":
+            return
+        for cache in busy:
+            path = cache.root.path
+            found = self.activity[path]
+            why = "in use by %s (pid %d)" % (found.who[0][2], found.who[0][0]) if found.who else "use unknown"
+            if self.policy.busy == "fail":
+                raise Failed("%s: %s, and the policy says to fail then (busy: fail)" % (path, why), nothing())
+            self.alone[path] = why
 
     # what the plan depends on
 
@@ -115,14 +198,27 @@ class _Purge:
             return False  # users of a network file system are elsewhere
         if self.policy.idle == "asserted":
             return True
-        seen = act.users(cache)
+        seen = self.activity.get(cache.root.path) or act.users(cache)
         return self.policy.idle == "scan" and os.geteuid() == 0 and seen.complete and not seen.who
 
-    def _context(self, mine: Sequence[find.Cache], disks: Mapping[int, planner.Disk]) -> planner.Context:
+    def _context(
+        self, mine: Sequence[find.Cache], disks: Mapping[int, planner.Disk], surveys: Sequence[Survey]
+    ) -> planner.Context:
         idle = {cache.root.path: self.idle for cache in mine}
         unsure = self.host.offline | (self.host.unread if self.policy.private is None else frozenset())
         final = {cache.root.path: cache.root.uid in unsure for cache in mine}
-        return planner.Context(look.now_ns(), disks, self._private(), idle, final)
+        table = mounts.by_id()
+        remote = [c.root.path for c in mine if c.root.mount in table and table[c.root.mount].network]
+        used = [path for path, activity in self.activity.items() if activity.who]
+        return planner.Context(
+            look.now_ns(),
+            disks,
+            self._private(),
+            idle,
+            final,
+            busy=frozenset(used),
+            remote=frozenset(remote),
+        )
 
     # apply
 
@@ -130,23 +226,28 @@ class _Purge:
         root = cache.root
         below = self.policy.floor < policies.FLOOR_LEAST and steps.idle
         terms = act.Terms(self.deadline, below, self.options.threads, self.options.step)
+        parts = _by_owner(steps)
+
+        def work(part: planner.CachePlan) -> act.Work:
+            return lambda job: KINDS[cache.kind].apply(root, part, job)
+
+        first = parts.pop((root.uid, root.gid), steps._replace(rows=array("i"), reasons=array("B")))
+        others = [(owner, work(part)) for owner, part in parts.items()] if os.geteuid() == 0 else []
         try:
-            out = act.carry_out(
-                self.host, cache, steps.survey.details, terms, lambda job: KINDS[cache.kind].apply(root, steps, job)
-            )
+            out = act.carry_out(self.host, cache, steps.survey.details, terms, work(first), others)
         except act.Held as exc:
             self._all_skipped(steps, str(exc))
             return
+        if not others:
+            for part in parts.values():
+                _skip_all(out, part, core.OWNER)
         self.outcomes[root.path] = out
         if out.error:
             self.errors.append("%s: the purge stopped: %s" % (root.path, out.error))
 
     def _all_skipped(self, steps: planner.CachePlan, reason: str) -> None:
-        out = core.Outcome()
-        entries = steps.survey.entries
-        for row in steps.rows:
-            out.skip(reason, entries.key(row).decode("utf-8", "backslashreplace"), entries.freed[row])
-        self.outcomes[steps.survey.cache.path] = out
+        self.outcomes[steps.survey.cache.path] = out = core.Outcome()
+        _skip_all(out, steps, reason)
 
     # what is told
 
@@ -157,16 +258,19 @@ class _Purge:
         plan: planner.Plan,
         others: List[Dict[str, Any]],
     ) -> Dict[str, Any]:
-        plans = {steps.survey.cache.path: steps for steps in plan.caches}
-        result = schema.empty()
+        by_path = {steps.survey.cache.path: steps for steps in plan.caches}
+        result = nothing()
         for cache in mine:
-            self._add(result, cache, plans.get(cache.root.path), self.outcomes.get(cache.root.path))
+            self._add(result, cache, by_path.get(cache.root.path), self.outcomes.get(cache.root.path))
+        for path, why in self.alone.items():
+            self.notes.append("%s: left alone: %s" % (path, why))
         told = len(result["evicted"]) + len(result["left_out"])
         result.update(
             changed=result["evicted_entries"] > 0,
             plan_digest=plan.digest,
             planned_entries=plan.entries,
             predicted_bytes=plan.bytes,
+            largest=_largest(plan),
             free_bytes_before=sum(disk.free for disk in before.values()),
             free_bytes_after=sum(disk.free for disk in look.disks(mine).values()),
             unreached=others,
@@ -192,9 +296,11 @@ class _Purge:
         row = find.describe(cache)
         row.update(surveyed=steps is not None, planned_entries=0, predicted_bytes=0, evicted_entries=0, freed_bytes=0)
         result["caches"].append(row)
+        if cache.root.path in self.activity:
+            row["use"] = act.state(self.activity[cache.root.path])
         if steps is None:
             return
-        check = self.options.check
+        check = self.options.check and not self.options.save
         row.update(
             entries=steps.survey.totals["entries"],
             allocated=steps.survey.totals["allocated"],
@@ -210,18 +316,57 @@ class _Purge:
             for reason, cell in sorted(table.items()):
                 item = {"cache": cache.root.path, "reason": reason, "entries": cell[0], "bytes": cell[1]}
                 result[key].append(item)
-        missed = set()
+        self._add_left_out(result, row, steps, out)
+        for at in range(len(steps.rows)):
+            if len(result["evicted"]) >= CAP:
+                break
+            if check or (out is not None and out.went(steps.rows[at])):
+                result["evicted"].append(dict(planner.entry(steps, at), cache=cache.root.path))
+
+    def _add_left_out(
+        self, result: Dict[str, Any], row: Dict[str, Any], steps: planner.CachePlan, out: Optional[core.Outcome]
+    ) -> None:
+        table = {reason: list(cell) for reason, cell in steps.lost.items()}
+        samples = list(steps.missing)
         if out is not None:
-            missed = {item["path"] for item in out.samples}
-            row["left_out"] = {name: {"entries": c[0], "bytes": c[1]} for name, c in sorted(out.skipped.items())}
-            result["left_out_entries"] += sum(cell[0] for cell in out.skipped.values())
-            result["left_out"] += [dict(item, cache=cache.root.path) for item in out.samples]
-            del result["left_out"][CAP:]
+            for reason, cell in out.skipped.items():
+                mine = table.setdefault(reason, [0, 0])
+                mine[0] += cell[0]
+                mine[1] += cell[1]
+            samples += out.samples
             self.notes.extend(out.notes)
-        # Where more stayed than are told by name, which of the others went is not told either.
-        sure = out is None or sum(cell[0] for cell in out.skipped.values()) <= len(out.samples)
-        if check or out is not None:
-            for at in range(min(len(steps.rows), CAP - len(result["evicted"]))):
-                entry = planner.entry(steps, at)
-                if entry["path"] not in missed and sure:
-                    result["evicted"].append(dict(entry, cache=cache.root.path))
+        if out is not None or table:
+            row["left_out"] = {reason: {"entries": c[0], "bytes": c[1]} for reason, c in sorted(table.items())}
+        result["left_out_entries"] += sum(cell[0] for cell in table.values())
+        result["left_out"] += [dict(item, cache=row["path"]) for item in samples]
+        del result["left_out"][CAP:]
+
+
+def _skip_all(out: core.Outcome, steps: planner.CachePlan, reason: str) -> None:
+    entries = steps.survey.entries
+    for row in steps.rows:
+        out.skip(reason, entries.key(row).decode("utf-8", "backslashreplace"), entries.freed[row])
+
+
+def _by_owner(steps: planner.CachePlan) -> Dict[Tuple[int, int], planner.CachePlan]:
+    """A cache's plan by whose rights it needs, each part in the plan's order."""
+    owners = steps.survey.owners or ((steps.survey.cache.uid, steps.survey.cache.gid),)
+    owner = steps.survey.entries.owner
+    parts: Dict[Tuple[int, int], planner.CachePlan] = {}
+    for number in sorted({owner[row] for row in steps.rows}):
+        picked = [at for at, row in enumerate(steps.rows) if owner[row] == number]
+        rows = array("i", (steps.rows[at] for at in picked))
+        parts[owners[number]] = steps._replace(rows=rows, reasons=array("B", (steps.reasons[at] for at in picked)))
+    return parts
+
+
+def _largest(plan: planner.Plan) -> List[Dict[str, Any]]:
+    """The twenty evictions that give back most."""
+    every = ((steps.survey.entries.freed[row], at, steps) for steps in plan.caches for at, row in enumerate(steps.rows))
+    found = heapq.nlargest(_LARGEST, every, key=lambda item: item[0])
+    return [dict(planner.entry(steps, at), cache=steps.survey.cache.path) for _freed, at, steps in found]
+
+
+def _names_of_this_host() -> Tuple[str, ...]:
+    name = os.uname().nodename
+    return (name, name.partition(".")[0])

@@ -57,10 +57,11 @@ def sentence(result: Dict[str, Any], check: bool) -> str:
     caches = len(result["caches"])
     if not caches:
         return "no Go cache here; looked at: %s" % (", ".join(result["looked_at"]) or "nothing")
+    planned = check or bool(result.get("plan_file"))
     text = "%s %d entries, %s, of %d cache%s" % (
-        "would evict" if check else "evicted",
-        result["evicted_entries"],
-        human(result["predicted_bytes"] if check else result["freed_bytes"]),
+        "would evict" if check else "planned" if planned else "evicted",
+        result["planned_entries" if planned else "evicted_entries"],
+        human(result["predicted_bytes" if planned else "freed_bytes"]),
         caches,
         "" if caches == 1 else "s",
     )

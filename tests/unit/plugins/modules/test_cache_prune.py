@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pathlib
@@ -107,7 +108,8 @@ def test_every_result_has_every_documented_key(
     def fail(_name: str) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(purge.Options, "__new__", lambda cls, check: tuple.__new__(cls, (check, 1, fail)))
+    made = purge.Options(False, 1, fail)
+    monkeypatch.setattr(purge, "Options", lambda *_args, **_options: made)
     cache.put(synthetic.sha("old"), b"old", age=90 * DAY)
     results.append(run(paths=path, policy={"max_age": "10d"}))
     assert [code for code, _result in results] == [0, 0, 0, 0, 0, 1, 1, 1]
@@ -203,3 +205,37 @@ def test_ages_count_from_the_last_build_not_from_a_clock_that_was_stepped(
 
 def test_the_documented_keys_are_those_of_the_schema() -> None:
     assert set(schema.empty()) - ALWAYS <= {"findings", "systems", "looked_at", "changed", "private_known"}
+
+
+def test_a_saved_plan_is_carried_out_by_its_digest_and_by_no_other(run: Run, cache: synthetic.Build) -> None:
+    path = [str(cache.path)]
+    _code, dry = run(check=True, paths=path, policy={"max_age": "10d"}, save_plan=True)
+    assert (dry["plan_file"], dry["changed"]) == ("", False)
+    _code, planned = run(paths=path, policy={"max_age": "10d"}, save_plan=True, return_plan=True)
+    assert (planned["changed"], planned["planned_entries"]) == (False, 6)
+    assert planned["plan_digest"] == dry["plan_digest"]
+    text = "".join(line + "\n" for line in planned["plan"]).encode()
+    assert hashlib.sha256(text).hexdigest() == planned["plan_digest"]
+    assert pathlib.Path(planned["plan_file"]).read_bytes() == text
+    code, other = run(paths=path, plan="0" * 64)
+    assert (code, planned["plan_digest"] in other["msg"]) == (1, True)
+    code, other = run(paths=path, plan=planned["plan_digest"], policy={"max_age": "9d"})
+    assert (code, "another policy" in other["msg"]) == (1, True)
+    _code, done = run(paths=path, plan=planned["plan_digest"])
+    assert (done["evicted_entries"], done["plan_digest"]) == (6, planned["plan_digest"])
+    _code, again = run(paths=path, plan=planned["plan_digest"])
+    assert (again["changed"], again["left_out_entries"]) == (False, 6)
+    assert {item["reason"] for item in again["left_out"]} == {"gone"}
+
+
+def test_a_saved_plan_that_somebody_changed_is_refused(run: Run, cache: synthetic.Build) -> None:
+    path = [str(cache.path)]
+    _code, planned = run(paths=path, policy={"max_age": "10d"}, save_plan=True)
+    file = pathlib.Path(planned["plan_file"])
+    file.write_bytes(file.read_bytes().replace(b'"bytes":', b'"bytes": ', 1))
+    code, refused = run(paths=path, plan=planned["plan_digest"])
+    assert (code, "it was changed or is another plan" in refused["msg"]) == (1, True)
+    file.chmod(0o666)
+    code, refused = run(paths=path, plan=planned["plan_digest"])
+    assert (code, "may have been written by others" in refused["msg"]) == (1, True)
+    assert run(check=True, paths=path, policy={"max_age": "10d"})[1]["planned_entries"] == 6
