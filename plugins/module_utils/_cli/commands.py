@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from typing import Any, Callable, Dict, List, NamedTuple, Tuple, Type
 
 from .._core.units import BadPolicy
 from .._host import schema
-from . import PROGRAM, document, tables
+from . import PROGRAM, document
 from .main import DAMAGED, DONE, FAILED, LEFT_OUT, REFUSED, STOPPED
-from .progress import Progress
 from .stopping import Stop, Stopped
 
 Result = Dict[str, Any]
@@ -42,9 +42,10 @@ def run(options: argparse.Namespace, words: List[str]) -> int:
     failed = answer.code in (FAILED, REFUSED) or "failed" in answer.result
     result = dict(answer.result, failed=True) if failed else answer.result
     if failed:
-        print("%s: %s" % (PROGRAM, tables.plain(result["msg"])), file=sys.stderr)
+        text = str(result["msg"]).encode("ascii", "backslashreplace").decode("ascii")
+        print("%s: %s" % (PROGRAM, " ".join(text.split())), file=sys.stderr)
     if options.json:
-        words.append(tables.document(schema.readable(result)))
+        words.append(json.dumps(schema.readable(result), sort_keys=True, indent=1) + "\n")
     elif answer.lines:
         words.append("\n".join(answer.lines) + "\n")
     return answer.code
@@ -96,6 +97,8 @@ def _policy_error(found: document.Document, exc: BadPolicy) -> document.BadFile:
 
 def _survey(options: argparse.Namespace, stop: Stop) -> _Answer:
     from .._host import survey
+    from . import tables
+    from .progress import Progress
 
     request = _request(_load(options))
     stop.listen(gently=False)
@@ -138,6 +141,8 @@ def _room_everywhere(options: argparse.Namespace) -> Any:
 
 def _purge(options: argparse.Namespace, stop: Stop, check: bool) -> _Answer:
     from .._host import purge
+    from . import tables
+    from .progress import Progress
 
     found = _load(options)
     request = _request(found)
@@ -182,6 +187,8 @@ def _check_policy(options: argparse.Namespace) -> _Answer:
 def _verify(options: argparse.Namespace, stop: Stop) -> _Answer:
     from .._core import units
     from .._host import verify
+    from . import tables
+    from .progress import Progress
 
     limit = units.age(options.time_limit, "--time-limit")
     if limit < 1:

@@ -46,7 +46,8 @@ def parser() -> argparse.ArgumentParser:
     about = "Looks at, cleans and verifies the Go caches of this machine, without breaking a running build."
     top = _Parser(prog=PROGRAM, description=about, epilog=_EPILOG, formatter_class=raw, allow_abbrev=False)
     top.add_argument("--version", action="version", version="%s %s" % (PROGRAM, VERSION))
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    # Given a name, argparse need not format a usage to find it.
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, prog=PROGRAM)
 
     def command(name: str, about: str, finding: bool = True) -> argparse.ArgumentParser:
         made: argparse.ArgumentParser = commands.add_parser(

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Collection, Dict, Iterable, List, Mapping, Sequence
+from typing import Any, Collection, Iterable, List, Mapping, Sequence
 
 from .._core.units import human, human_age
 
@@ -189,10 +189,3 @@ def _cell(key: str, value: object) -> str:
 def sums(rows: Iterable[Mapping[str, Any]], key: str) -> int:
     """The sum of the numbers *key*; a missing one counts as 0."""
     return sum(int(row.get(key) or 0) for row in rows)
-
-
-def document(data: Dict[str, Any]) -> str:
-    """A result as one JSON text that ends with a new line."""
-    import json
-
-    return json.dumps(data, sort_keys=True, indent=1, ensure_ascii=True) + "\n"
