@@ -150,8 +150,9 @@ caches:
   description:
     - One item for each cache, with C(kind), C(path), C(uid), C(found_by), C(entries), C(allocated), C(evidence),
       C(planned_entries), C(predicted_bytes), C(evicted_entries), C(freed_bytes) and C(left_out) (entries and bytes by
-      reason). C(use) is C(busy), C(idle) or C(unknown). C(surveyed) is false where the
-      policy had nothing to do on that file system.
+      reason). C(use) is C(busy), C(idle) or C(unknown). C(regret) is what earlier runs had
+      evicted and has come back since, in entries and bytes; what an archive brought back is counted apart. C(surveyed)
+      is false where the policy had nothing to do on that file system.
   returned: always
   type: list
   elements: dict
@@ -197,6 +198,16 @@ freed_bytes:
   sample: 4911423488
 largest:
   description: The twenty evictions of the plan that give back most, as in RV(evicted).
+  returned: always
+  type: list
+  elements: dict
+  sample: []
+advice:
+  description:
+    - What the agent's journal makes of the last runs, each with C(code), C(severity), C(text) and C(value); for
+      instance a budget below what builds need (C(budget-below-working-set)), a cache that is always at its cap
+      (C(pinned-at-cap)), another cleaner at work (C(another-cleaner)) or a cache that CI jobs restore from an archive
+      (C(restored-by-ci)).
   returned: always
   type: list
   elements: dict

@@ -57,6 +57,10 @@ class Needed(NamedTuple):
     patterns: Tuple[str, ...]
     complete: bool
 
+    def names(self, label: str) -> bool:
+        """Whether *label* is needed, as far as is known."""
+        return label in self.labels or patterns.any_protects(self.patterns, label)
+
 
 class Context(NamedTuple):
     """What a plan depends on besides the trees and the policy.
@@ -248,7 +252,7 @@ def _needed(rule: Rule, label: str, rank: int, context: Context) -> int:
         needed = context.needed.get(folder)
         if needed is None or not needed.complete:
             return UNREAD
-        if label in needed.labels or patterns.any_protects(needed.patterns, label):
+        if needed.names(label):
             return NEEDED
     return 0
 
@@ -294,9 +298,12 @@ def _select(work: _Work, reference: int, unneeded: Mapping[str, int]) -> None:
             work.choose(row, _R["max_age"])
         elif rule.evict_before is not None and used < rule.evict_before * SECOND:
             work.choose(row, _R["evict_before"])
-        elif rule.unneeded_for is not None and group >= 0:
-            if unneeded.get(labels[group], latest) < latest - rule.unneeded_for:
-                work.choose(row, _R["unneeded"])
+        elif (
+            rule.unneeded_for is not None
+            and group >= 0
+            and unneeded.get(labels[group], latest) < latest - rule.unneeded_for
+        ):
+            work.choose(row, _R["unneeded"])
     _drop_unguarded(work)
 
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 from array import array
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+_DIGEST = 32
+_ODD = 255
+
 SECOND = 1_000_000_000
 _LATEST = 2**63 - 1
 
@@ -54,11 +57,17 @@ class Entries:
     group       index into the survey's labels (what name patterns are matched against), or -1
     owner       index into the survey's owners: whose rights the eviction needs (0: the cache's owner)
     ==========  ==============================================================================
+
+    Where *suffixes* are given, each key is ``xx/<64 hexadecimal digits><suffix>`` with xx the first two of the digits,
+    as content-addressed stores name their files, and takes 33 bytes; other keys may be added too.
     """
 
     __slots__ = (
         "_blob",
+        "_codes",
         "_ends",
+        "_odd",
+        "_suffixes",
         "freed",
         "group",
         "guard",
@@ -74,9 +83,13 @@ class Entries:
         "waits",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, suffixes: Sequence[bytes] = ()) -> None:
+        self._suffixes = tuple(suffixes)
+        self._odd: Dict[int, bytes] = {}
+        # Either keys and where each ends, or digests and the number of each one's suffix (_ODD: the key is in _odd).
         self._blob = bytearray()
         self._ends = array("Q")
+        self._codes = bytearray()
         self.tier = array("B")
         self.phase = array("B")
         self.used = array("q")
@@ -96,8 +109,63 @@ class Entries:
 
     def key(self, row: int) -> bytes:
         """The kind's own name of an entry (for a file of a build cache: where it lies below the root)."""
-        start = self._ends[row - 1] if row else 0
-        return bytes(self._blob[start : self._ends[row]])
+        if not self._suffixes:
+            start = self._ends[row - 1] if row else 0
+            return bytes(self._blob[start : self._ends[row]])
+        code = self._codes[row]
+        if code == _ODD:
+            return self._odd[row]
+        digits = self.digest(row).hex().encode()
+        return b"%s/%s%s" % (digits[:2], digits, self._suffixes[code])
+
+    def digest(self, row: int) -> bytes:
+        """The 32 bytes whose digits are in a packed key; only for entries with suffixes."""
+        return bytes(self._blob[row * _DIGEST : (row + 1) * _DIGEST])
+
+    def _put_key(self, key: bytes) -> None:
+        if not self._suffixes:
+            self._blob += key
+            self._ends.append(len(self._blob))
+            return
+        digits, suffix = key[3:67], key[67:]
+        try:
+            digest = bytes.fromhex(digits.decode("ascii"))
+        except ValueError:
+            digest = b""
+        if suffix in self._suffixes and digest.hex().encode() == digits and key[:3] == digits[:2] + b"/":
+            self._blob += digest
+            self._codes.append(self._suffixes.index(suffix))
+        else:
+            self._odd[len(self)] = key
+            self._blob += bytes(_DIGEST)
+            self._codes.append(_ODD)
+
+    def add_many(
+        self,
+        digests: bytes,
+        codes: bytes,
+        tier: bytes,
+        phase: bytes,
+        used: array[int],
+        mtime: array[int],
+        inode: array[int],
+        freed: array[int],
+        size: array[int],
+        hold: int,
+    ) -> None:
+        """Adds many packed rows at once: for each 32 bytes of digest and its suffix's number, and the columns."""
+        self._blob += digests
+        self._codes += codes
+        self.tier.frombytes(tier)
+        self.phase.frombytes(phase)
+        for name, column in (("used", used), ("mtime", mtime), ("inode", inode), ("freed", freed), ("size", size)):
+            getattr(self, name).extend(column)
+        count = len(codes)
+        for name in ("guard", "waits", "group"):
+            getattr(self, name).frombytes(b"\xff" * (4 * count))
+        self.inodes.extend(array("i", (1,)) * count)
+        self.hold.frombytes(bytes((hold,)) * count)
+        self.owner.frombytes(bytes(count))
 
     def add(
         self,
@@ -113,8 +181,7 @@ class Entries:
         group: int = -1,
     ) -> int:
         """Adds a row and returns its number; guard, waits, hold and owner are set on their columns afterwards."""
-        self._blob += key
-        self._ends.append(len(self._blob))
+        self._put_key(key)
         self.tier.append(tier)
         self.phase.append(phase)
         # File systems know years that no nanosecond counter does: such a time is in the future, and never found again.
@@ -134,7 +201,12 @@ class Entries:
     def extend(self, other: Entries) -> None:
         """Appends the rows of *other*; its guard, waits and group numbers are moved along."""
         base, blob = len(self), len(self._blob)
+        if self._suffixes or other._suffixes:
+            if self._suffixes != other._suffixes:
+                raise ValueError("entries with other suffixes: %r and %r" % (self._suffixes, other._suffixes))
+            self._odd.update((row + base, key) for row, key in other._odd.items())
         self._blob += other._blob
+        self._codes += other._codes
         self._ends.extend(end + blob for end in other._ends)
         for name in ("tier", "phase", "used", "mtime", "inode", "freed", "size", "inodes", "hold", "group", "owner"):
             getattr(self, name).extend(getattr(other, name))

@@ -19,8 +19,9 @@ from .._core import plan as planner
 from .._core import policy as policies
 from .._core.survey import Survey
 from .._fs import mounts
+from .._go import needs
 from .._kinds import KINDS
-from . import act, find, look, plans, schema
+from . import act, find, look, plans, record, schema
 
 CAP = 100
 _LARGEST = 20
@@ -53,7 +54,7 @@ class Failed(RuntimeError):
 
 def nothing() -> Dict[str, Any]:
     """The result of a purge that could not begin."""
-    return dict(schema.empty(), acts=False, largest=[], plan_file="", plan=[])
+    return dict(schema.empty(), acts=False, largest=[], plan_file="", plan=[], advice=[])
 
 
 def check_policy(document: Mapping[str, Any]) -> policies.Policy:
@@ -95,6 +96,7 @@ class _Purge:
         self.alone: Dict[str, str] = {}
         self.activity: Dict[str, core.Activity] = {}
         self.idle = False
+        self.record: Optional[record.Record] = None
         if os.environ.get(look.CLOCK):
             self.notes.append("ages are counted from a test's clock (%s)" % look.CLOCK)
 
@@ -104,6 +106,8 @@ class _Purge:
             return self._run(saved)
         finally:
             find.close(self.host.caches)
+            if self.record is not None:
+                self.record.close()
 
     def _run(self, saved: Optional[Iterable[bytes]]) -> Dict[str, Any]:
         mine = [c for c in self.host.caches if os.geteuid() in (0, c.root.uid)]
@@ -118,6 +122,8 @@ class _Purge:
         if len(near) < len(mine):
             text = "%d of %d caches lie on file systems with more free space than the policy's start mark: left alone"
             self.notes.append(text % (len(mine) - len(near), len(mine)))
+        self.record = record.Record(not self.options.check and not self.options.save, self.notes.append)
+        self.record.look(surveys.values())
         plan = self._plan(list(surveys.values()), mine, disks, saved)
         kept = plans.save(plan) if self.options.save and not self.options.check else ""
         if not self.options.check and not self.options.save:
@@ -126,6 +132,9 @@ class _Purge:
                     self._apply(cache, steps)
         result = self._result(mine, disks, plan, look.unreached(self.host.caches, others))
         result.update(plan_file=kept, plan=list(planner.document(plan)) if self.options.whole else [])
+        if surveys:
+            result["advice"] = self.record.finish(self.options.door, plan, self.outcomes, result)
+            result["notes"] = list(dict.fromkeys(result["notes"] + self.notes))
         result = dict(schema.readable(result))
         if self.errors:
             raise Failed("; ".join(self.errors), result)
@@ -177,6 +186,17 @@ class _Purge:
 
     # what the plan depends on
 
+    def _needed(self) -> Dict[str, planner.Needed]:
+        """What the projects below the policy's root folders need."""
+        found = {}
+        folders = list(dict.fromkeys(f for rule in self.policy.rules for f in rule.keep_needed_by))
+        for folder in folders:
+            seen = needs.read([folder], elsewhere=folders)
+            found[folder] = planner.Needed(seen.labels, tuple(seen.patterns), seen.complete)
+            for problem in seen.problems[:3]:
+                self.notes.append("roots: %(path)s: %(problem)s" % problem)
+        return found
+
     def _private(self) -> Optional[Tuple[str, ...]]:
         if self.policy.private is None:
             return self.host.private
@@ -209,6 +229,12 @@ class _Purge:
         final = {cache.root.path: cache.root.uid in unsure for cache in mine}
         table = mounts.by_id()
         remote = [c.root.path for c in mine if c.root.mount in table and table[c.root.mount].network]
+        needed = self._needed()
+        unneeded = {}
+        if any(rule.unneeded_for is not None for rule in self.policy.rules) and self.record is not None:
+            for seen in surveys:
+                labels = record.unneeded_labels(seen.labels, list(needed.values()))
+                unneeded[seen.cache.path] = self.record.unneeded(seen, labels)
         used = [path for path, activity in self.activity.items() if activity.who]
         return planner.Context(
             look.now_ns(),
@@ -216,6 +242,8 @@ class _Purge:
             self._private(),
             idle,
             final,
+            needed=needed,
+            unneeded=unneeded,
             busy=frozenset(used),
             remote=frozenset(remote),
         )
@@ -307,6 +335,7 @@ class _Purge:
             evidence=steps.survey.evidence,
             planned_entries=len(steps.rows),
             predicted_bytes=steps.bytes,
+            regret=self.record.regret(cache.root.path) if self.record is not None else {},
             evicted_entries=len(steps.rows) if check else out.evicted if out is not None else 0,
             freed_bytes=out.freed if out is not None else 0,
         )

@@ -23,6 +23,7 @@ class Kind(NamedTuple):
 
     ``looks_like`` is its fingerprint (None, or what is missing); ``survey`` looks at a cache, ``link`` adds what only
     a plan needs (which entries must not go before which), ``apply`` carries a plan out with this process's rights.
+    ``trim_days`` is after how many days without use Go itself removes entries (0: it never does).
     """
 
     name: str
@@ -31,6 +32,7 @@ class Kind(NamedTuple):
     survey: Callable[[Root], Survey]
     link: Callable[[Survey], None]
     apply: Callable[[Root, CachePlan, Job], Outcome]
+    trim_days: int = 0
 
 
 def _nothing(_seen: Survey) -> None:
@@ -47,6 +49,7 @@ KINDS: Dict[str, Kind] = {
             build_survey.survey,
             build_survey.link,
             build_evict.apply,
+            5,  # cmd/go/internal/cache/cache.go, trimLimit
         ),
         Kind(go_mod.KIND, go_mod.TITLE, go_mod.looks_like, mod_survey.survey, _nothing, mod_evict.apply),
     )
