@@ -146,20 +146,22 @@ class Entries:
         codes: bytes,
         tier: bytes,
         phase: bytes,
-        used: array[int],
-        mtime: array[int],
-        inode: array[int],
-        freed: array[int],
-        size: array[int],
+        used: bytes,
+        mtime: bytes,
+        inode: bytes,
+        freed: bytes,
+        size: bytes,
         hold: int,
     ) -> None:
-        """Adds many packed rows at once: for each 32 bytes of digest and its suffix's number, and the columns."""
+        """Adds many packed rows at once: for each 32 bytes of digest and its suffix's number, and the columns as the
+        bytes of arrays like those here.
+        """
         self._blob += digests
         self._codes += codes
         self.tier.frombytes(tier)
         self.phase.frombytes(phase)
         for name, column in (("used", used), ("mtime", mtime), ("inode", inode), ("freed", freed), ("size", size)):
-            getattr(self, name).extend(column)
+            getattr(self, name).frombytes(column)
         count = len(codes)
         for name in ("guard", "waits", "group"):
             getattr(self, name).frombytes(b"\xff" * (4 * count))

@@ -6,19 +6,26 @@
 from __future__ import annotations
 
 import hashlib
+import marshal
 import os
 import re
+import signal
 import stat
+import struct
+import threading
 import time
+from array import array
 from bisect import bisect_left
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
+from ..._core import evict as core
 from ..._core.survey import SECOND, CacheRef, Entries, Survey
 from ..._fs import dirs
 from ..._fs.identity import Root
 from . import (
     ACTION,
     ACTION_SIZE,
+    ASIDE,
     ENTRY,
     EXECUTABLE,
     GRAIN,
@@ -36,6 +43,18 @@ _HOLDS = ("", "other owner", "findings not readable")
 _OTHER_OWNER, _UNREADABLE = 1, 2
 _DEEPEST = 256
 _FIRST = 1483228800 * SECOND  # 2017; the build cache came with Go 1.10 in 2018
+_LATEST = 2**63 - 1
+_TYPE, _REGULAR = 0o170000, stat.S_IFREG
+# What an entry's key ends with; an action, an output or executable, a leftover.
+SUFFIXES = (b"-a", b"-d", b"-d" + ASIDE.encode())
+_A = ord("a")
+_CODES = bytes.maketrans(b"ad", bytes((0, 1)))
+_FILE_TIERS = bytes.maketrans(b"ad", bytes((ACTION, OUTPUT)))
+_FILE_PHASES = bytes.maketrans(b"ad", bytes((0, 2)))
+# Files from which on a second process takes half of the shards, and the threads of each: one waits for the disk while
+# another one computes.
+_LARGE = 20_000
+_THREADS = 4
 # putIndexEntry: "v1", action, output, size and time.
 ACTION_TEXT = re.compile(rb"v1 [0-9a-f]{64} [0-9a-f]{64} [ \d]{20} [ \d]{20}\n\Z")
 # Outputs that Go treats as part of a hit when they are there and as empty when they are not, under a key that is
@@ -55,55 +74,67 @@ def _shown(path: str) -> str:
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
+def times(values: Sequence[int]) -> array[int]:
+    """Nanoseconds as a column of entries; years that no nanosecond counter knows are cut to the last that it does."""
+    try:
+        return array("q", values)
+    except OverflowError:
+        return array("q", [max(-_LATEST, min(value, _LATEST)) for value in values])
+
+
+def _packed(shard: str, names: List[str]) -> Optional[Tuple[bytes, bytes]]:
+    """The digests of entries' names one after the other and their last letters; None where one is no entry's name.
+
+    Looks at all names at once, each 66 characters long.
+    """
+    text = "".join(names)
+    try:
+        data = text.encode("ascii")
+        digests = bytes.fromhex("".join([name[:64] for name in names]))
+    except ValueError:
+        return None
+    count = len(names)
+    kinds = data[65::66]
+    sound = (
+        len(digests) == 32 * count  # fromhex skips blanks
+        and data == data.lower()
+        and data[0::66] == shard[:1].encode() * count
+        and data[1::66] == shard[1:].encode() * count
+        and data[64::66] == b"-" * count
+        and kinds.count(b"a") + kinds.count(b"d") == count
+    )
+    return (digests, kinds) if sound else None
+
+
 def _used(st: os.stat_result) -> int:
     """The last use; the arrival where the time stamp is older than Go's build cache itself (images, archives)."""
     return st.st_mtime_ns if st.st_mtime_ns >= _FIRST else st.st_ctime_ns
 
 
-class _Look:
+class _Part:
+    """What was seen in one part of a cache; what ``data`` returns can be sent to another process."""
+
     def __init__(self, root: Root) -> None:
         self.root = root
-        self.entries = Entries()
         self.totals: Dict[str, int] = dict.fromkeys(
-            ("entries", "bytes", "allocated", "inodes", "actions", "outputs", "executables", "foreign"), 0
+            ("bytes", "allocated", "inodes", "actions", "outputs", "executables", "foreign"), 0
         )
         self.damage: List[Dict[str, str]] = []
         self.unreached: List[Dict[str, Any]] = []
-        self.fuzz: List[Dict[str, Any]] = []
+        # Arguments of Entries.add, each with the hold, and of Entries.add_many.
+        self.rows: List[Tuple[Tuple[Any, ...], int]] = []
+        self.many: List[Tuple[Any, ...]] = []
         self.last = 0
 
-    def run(self) -> None:
-        self._own(os.fstat(self.root.fd))
-        for name, st in dirs.entries(self.root.fd):
-            if SHARD.match(name):
-                if stat.S_ISDIR(st.st_mode):
-                    self._shard(name)
-                else:
-                    self._own(st)
-                    self.damage.append({"path": name, "problem": "a shard that is no directory (never entered)"})
-                continue
-            if name not in OWN:
-                self.totals["foreign"] += 1
-            if stat.S_ISDIR(st.st_mode):
-                self._below(name)
-                continue
-            self._own(st)
-            if name == "trim.txt":
-                self.last = max(self.last, st.st_mtime_ns, self._trim_time())
+    def data(self) -> Tuple[Any, ...]:
+        """All of it as plain data."""
+        return self.totals, self.damage, self.unreached, self.rows, self.many, self.last
 
     def _own(self, st: os.stat_result) -> None:
         self.totals["inodes"] += 1
         self.totals["allocated"] += st.st_blocks * 512
         if not stat.S_ISDIR(st.st_mode):
             self.totals["bytes"] += st.st_size
-
-    def _trim_time(self) -> int:
-        try:
-            text = dirs.read_small("trim.txt", self.root.fd, 64).strip()
-            moment = int(text) * SECOND if text.isdigit() else 0
-            return moment if moment < time.time_ns() + 86400 * SECOND else 0  # nonsense dates no build
-        except OSError:
-            return 0
 
     def _open(self, name: str, dir_fd: int) -> int:
         try:
@@ -117,7 +148,8 @@ class _Look:
             return -1
         return fd
 
-    def _shard(self, shard: str) -> None:
+    def shard(self, shard: str) -> None:
+        """Looks at everything in one shard folder."""
         fd = self._open(shard, self.root.fd)
         if fd < 0:
             return
@@ -126,66 +158,84 @@ class _Look:
             # The folder's own time is no sign of a build: an eviction changes it too.
             self._own(own)
             hold = _OTHER_OWNER if own.st_uid != self.root.uid else 0
-            add, match, lstat = self.entries.add, ENTRY.match, os.stat
-            prefix = shard + "/"
-            totals = self.totals
+            lstat = os.stat
+            names: List[str] = []
+            stats: List[os.stat_result] = []
+            others: List[Tuple[str, os.stat_result]] = []
             for name in os.listdir(fd):
                 try:
                     st = lstat(name, dir_fd=fd, follow_symlinks=False)
                 except FileNotFoundError:
                     continue
                 except OSError as exc:
-                    self.unreached.append({"path": _shown(prefix + name), "why": os.strerror(exc.errno or 0)})
+                    self.unreached.append({"path": _shown(shard + "/" + name), "why": os.strerror(exc.errno or 0)})
                     continue
-                mode = st.st_mode
-                if LEFT.match(name) and stat.S_ISREG(mode):
-                    self._own(st)
-                    row = add(
-                        (prefix + name).encode(),
-                        LEFTOVER,
-                        0,
-                        st.st_mtime_ns,
-                        st.st_mtime_ns,
-                        st.st_ino,
-                        dirs.freed_by_unlink(st),
-                        st.st_size,
-                    )
-                    self.entries.hold[row] = hold
-                    continue
-                if match(name) is None or name[:2] != shard or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-                    self._foreign(prefix + name, st)
-                    continue
-                used = _used(st)
-                if stat.S_ISDIR(mode):
-                    self._executable(prefix + name, fd, name, st, hold)
-                    continue
-                blocks = st.st_blocks * 512
-                totals["inodes"] += 1
-                totals["allocated"] += blocks
-                totals["bytes"] += st.st_size
-                action = name[65] == "a"
-                row = add(
-                    (prefix + name).encode(),
-                    ACTION if action else OUTPUT,
-                    0 if action else 2,
-                    used,
-                    st.st_mtime_ns,
-                    st.st_ino,
-                    blocks if st.st_nlink == 1 else 0,
-                    st.st_size,
-                )
-                if action:
-                    totals["actions"] += 1
-                    if st.st_size != ACTION_SIZE:
-                        self.damage.append({"path": prefix + name, "problem": "an action of %d bytes" % st.st_size})
+                if st[0] & _TYPE == _REGULAR and len(name) == 66:
+                    names.append(name)
+                    stats.append(st)
                 else:
-                    totals["outputs"] += 1
-                if hold:
-                    self.entries.hold[row] = hold
-                if used > self.last:
-                    self.last = used
+                    others.append((name, st))
+            packed = _packed(shard, names)
+            if packed is None:  # something among them only looks like an entry
+                strange = [at for at, name in enumerate(names) if ENTRY.match(name) is None or name[:2] != shard]
+                others += [(names[at], stats[at]) for at in strange]
+                for at in reversed(strange):
+                    del names[at], stats[at]
+                packed = _packed(shard, names)
+            if packed is not None and names:
+                self._files(shard, names, stats, packed, hold)
+            for name, st in others:
+                self._other(shard, name, st, fd, hold)
         finally:
             os.close(fd)
+
+    def _files(
+        self, shard: str, names: List[str], stats: List[os.stat_result], packed: Tuple[bytes, bytes], hold: int
+    ) -> None:
+        digests, kinds = packed
+        mtime = [st.st_mtime_ns for st in stats]
+        used = mtime if min(mtime) >= _FIRST else [_used(st) for st in stats]
+        size = [st[6] for st in stats]
+        blocks = [st.st_blocks * 512 for st in stats]
+        actions = kinds.count(b"a")
+        totals = self.totals
+        totals["inodes"] += len(names)
+        totals["allocated"] += sum(blocks)
+        totals["bytes"] += sum(size)
+        totals["actions"] += actions
+        totals["outputs"] += len(names) - actions
+        self.last = max(self.last, max(used))
+        if max(st[3] for st in stats) > 1:
+            blocks = [amount if st[3] == 1 else 0 for amount, st in zip(blocks, stats)]
+        self.many.append(
+            (
+                digests,
+                kinds.translate(_CODES),
+                kinds.translate(_FILE_TIERS),
+                kinds.translate(_FILE_PHASES),
+                times(used).tobytes(),
+                times(mtime).tobytes(),
+                array("Q", [st[1] for st in stats]).tobytes(),
+                array("q", blocks).tobytes(),
+                array("q", size).tobytes(),
+                hold,
+            )
+        )
+        for name, amount, kind in zip(names, size, kinds):
+            if kind == _A and amount != ACTION_SIZE:
+                self.damage.append({"path": "%s/%s" % (shard, name), "problem": "an action of %d bytes" % amount})
+
+    def _other(self, shard: str, name: str, st: os.stat_result, fd: int, hold: int) -> None:
+        path = shard + "/" + name
+        if LEFT.match(name) and stat.S_ISREG(st.st_mode):
+            self._own(st)
+            freed = dirs.freed_by_unlink(st)
+            row = (path.encode(), LEFTOVER, 0, st.st_mtime_ns, st.st_mtime_ns, st.st_ino, freed, st.st_size)
+            self.rows.append((row, hold))
+        elif stat.S_ISDIR(st.st_mode) and ENTRY.match(name) and name[:2] == shard:
+            self._executable(path, fd, name, st, hold)
+        else:
+            self._foreign(path, st)
 
     def _foreign(self, path: str, st: os.stat_result) -> None:
         self._own(st)
@@ -213,14 +263,82 @@ class _Look:
                 self.totals["foreign"] += 1
                 self.damage.append({"path": _shown(path), "problem": "a folder that is no cached executable (kept)"})
                 return
-            row = self.entries.add(
-                path.encode(), EXECUTABLE, 2, _used(st), st.st_mtime_ns, st.st_ino, freed, size, inodes + 1
-            )
-            self.entries.hold[row] = hold
+            row = (path.encode(), EXECUTABLE, 2, _used(st), st.st_mtime_ns, st.st_ino, freed, size, inodes + 1)
+            self.rows.append((row, hold))
             self.totals["executables"] += 1
             self.last = max(self.last, _used(st))
         finally:
             os.close(fd)
+
+
+class _Look(_Part):
+    def __init__(self, root: Root) -> None:
+        super().__init__(root)
+        self.entries = Entries(SUFFIXES)
+        self.fuzz: List[Dict[str, Any]] = []
+
+    def run(self) -> None:
+        self._own(os.fstat(self.root.fd))
+        shards = []
+        for name, st in dirs.entries(self.root.fd):
+            if SHARD.match(name):
+                if stat.S_ISDIR(st.st_mode):
+                    shards.append(name)
+                else:
+                    self._own(st)
+                    self.damage.append({"path": name, "problem": "a shard that is no directory (never entered)"})
+                continue
+            if name not in OWN:
+                self.totals["foreign"] += 1
+            if stat.S_ISDIR(st.st_mode):
+                self._below(name)
+                continue
+            self._own(st)
+            if name == "trim.txt":
+                self.last = max(self.last, st.st_mtime_ns, self._trim_time())
+        shards.sort()  # so that the rows have one order, whoever looks at them
+        half = len(shards) // 2 if self._large(shards) else len(shards)
+        other = _Helper(self.root, shards[half:]) if half < len(shards) else None
+        try:
+            _in_threads(self.root, shards[:half], self._add)
+            rest = shards[half:] if other is None else other.finish(self._add)
+        finally:
+            if other is not None:
+                other.end()
+        _in_threads(self.root, rest, self._add)
+
+    def _large(self, shards: List[str]) -> bool:
+        """Whether a second process pays: some milliseconds for what is as quick to look at alone."""
+        if len(shards) < 2 or len(os.sched_getaffinity(0)) < 2 or not hasattr(os, "memfd_create"):
+            return False
+        try:
+            fd = dirs.open_dir(shards[0], self.root.fd)
+        except OSError:
+            return False
+        try:
+            return len(dirs.names(fd)) * len(shards) >= _LARGE
+        finally:
+            os.close(fd)
+
+    def _add(self, data: Tuple[Any, ...]) -> None:
+        totals, damage, unreached, rows, many, last = data
+        for name, amount in totals.items():
+            self.totals[name] += amount
+        self.damage += damage
+        self.unreached += unreached
+        self.last = max(self.last, last)
+        for digests, codes, tier, phase, used, mtime, inode, freed, size, hold in many:
+            self.entries.add_many(digests, codes, tier, phase, used, mtime, inode, freed, size, hold)
+        for row, hold in rows:
+            self.entries.hold[self.entries.add(*row)] = hold
+
+    def _trim_time(self) -> int:
+        try:
+            text = dirs.read_small("trim.txt", self.root.fd, 64).strip()
+            moment = int(text) * SECOND if text.isdigit() else 0
+            return moment if moment < time.time_ns() + 86400 * SECOND else 0  # nonsense dates no build
+        except OSError:
+            return 0
 
     def _below(self, top_name: str) -> None:
         """Counts everything below a folder that is no shard; of the fuzz corpora also what each of them holds."""
@@ -262,7 +380,7 @@ class _Look:
 
     def result(self) -> Survey:
         root = self.root
-        self.totals["entries"] = len(self.entries)
+        self.totals = dict(self.totals, entries=len(self.entries))
         self.fuzz.sort(key=lambda item: (-item["bytes"], item["target"]))
         details: Dict[str, Any] = {
             "fuzz_corpora": len(self.fuzz),
@@ -287,6 +405,66 @@ class _Look:
         )
 
 
+def _in_threads(root: Root, shards: Sequence[str], take: Callable[[Tuple[Any, ...]], None]) -> None:
+    """Looks at *shards* and hands what each holds to *take*, in their order, never two at a time."""
+    lock = threading.Lock()
+    done: Dict[int, Tuple[Any, ...]] = {}
+    state = {"taken": 0}
+
+    def look(at: int) -> None:
+        part = _Part(root)
+        part.shard(shards[at])
+        with lock:
+            done[at] = part.data()
+            while state["taken"] in done:
+                take(done.pop(state["taken"]))
+                state["taken"] += 1
+
+    core.in_threads(look, range(len(shards)), _THREADS if len(shards) >= 16 else 1, lambda: False, 1)
+
+
+class _Helper:
+    """A second process that looks at some shards with the same rights, and leaves what it saw in memory."""
+
+    def __init__(self, root: Root, shards: List[str]) -> None:
+        self.root = root
+        self.shards = shards
+        self.pid = -1
+        self.memory = os.memfd_create("survey", os.MFD_CLOEXEC)
+        try:
+            self.pid = os.fork()
+        except OSError:
+            return
+        if self.pid == 0:
+            status = 1
+            try:
+                with os.fdopen(self.memory, "wb") as handle:
+                    _in_threads(root, shards, lambda data: marshal.dump(data, handle))
+                status = 0
+            finally:
+                os._exit(status)
+
+    def finish(self, take: Callable[[Tuple[Any, ...]], None]) -> List[str]:
+        """Hands on what the other process saw; returns the shards that it did not get to: all or none."""
+        if self.pid < 0:
+            return self.shards
+        pid, self.pid = self.pid, -1
+        if os.waitpid(pid, 0)[1]:
+            return self.shards
+        os.lseek(self.memory, 0, os.SEEK_SET)
+        with os.fdopen(os.dup(self.memory), "rb") as handle:
+            for _shard in self.shards:
+                take(marshal.load(handle))
+        return []
+
+    def end(self) -> None:
+        """Ends the other process where nobody waits for it any more."""
+        os.close(self.memory)
+        if self.pid > 0:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+
+
 def link(seen: Survey) -> None:
     """Ties each output that Go only adds to a hit (the findings of vet, a compiler's messages) to its main entry.
 
@@ -299,17 +477,16 @@ def link(seen: Survey) -> None:
     of an hour ago. These few actions are read, without touching their access times, and the output goes after them.
     """
     entries = seen.entries
-    pairs = sorted(
-        (int(entries.key(row)[3:35], 16) << 32) | row for row in range(len(entries)) if entries.tier[row] == ACTION
-    )
+    index = _Index(entries)
     sha256 = hashlib.sha256
     findings: List[int] = []
-    for pair in pairs:
-        row = pair & 0xFFFFFFFF
-        parent = bytes.fromhex(entries.key(row)[3:67].decode())
+    tier, digest, find = entries.tier, entries.digest, index.find
+    for row in range(len(entries)):
+        if tier[row] != ACTION:
+            continue
+        parent = b"subkey:" + digest(row)
         for word in _DEPENDENT:
-            name = sha256(b"subkey:" + parent + word).hexdigest()
-            found = _find(pairs, entries, name)
+            found = find(sha256(parent + word).digest())
             if found is not None:
                 entries.guard[found] = row
                 entries.phase[found] = 1
@@ -320,6 +497,8 @@ def link(seen: Survey) -> None:
 
 def _link_outputs(seen: Survey, findings: List[int]) -> None:
     named = _outputs_of(seen, findings)
+    if named is not None and not named:
+        return
     entries = seen.entries
     for row in range(len(entries)):
         if entries.tier[row] != OUTPUT:
@@ -327,7 +506,7 @@ def _link_outputs(seen: Survey, findings: List[int]) -> None:
         if named is None:
             entries.hold[row] = entries.hold[row] or _UNREADABLE
             continue
-        for finding in named.get(entries.key(row)[3:67], ()):
+        for finding in named.get(entries.digest(row), ()):
             other = entries.guard[row]
             if other >= 0:
                 # Only one of them can be looked for right before the eviction: the others must have gone by then.
@@ -362,7 +541,7 @@ def _outputs_of(seen: Survey, findings: List[int]) -> Optional[Dict[bytes, List[
             except OSError:
                 continue  # what we cannot read Go cannot read either: it makes both anew
             if ACTION_TEXT.match(data) and int(data[133:153]):
-                named.setdefault(data[68:132], []).append(row)
+                named.setdefault(bytes.fromhex(data[68:132].decode()), []).append(row)
         return named
     finally:
         for fd in shards.values():
@@ -370,12 +549,36 @@ def _outputs_of(seen: Survey, findings: List[int]) -> Optional[Dict[bytes, List[
         os.close(root.fd)
 
 
-def _find(pairs: List[int], entries: Entries, name: str) -> Optional[int]:
-    wanted = int(name[:32], 16)
-    at = bisect_left(pairs, wanted << 32)
-    while at < len(pairs) and pairs[at] >> 32 == wanted:
-        row = pairs[at] & 0xFFFFFFFF
-        if entries.key(row)[3:67] == name.encode():
-            return row
-        at += 1
-    return None
+_first = struct.Struct(">I").unpack_from
+
+
+class _Index:
+    """Finds actions by their keys; nearly all questions are about keys that are not there, so these are quick."""
+
+    def __init__(self, entries: Entries) -> None:
+        tier, digest = entries.tier, entries.digest
+        self._entries = entries
+        # The first four bytes of the key, then the row.
+        self._pairs = array(
+            "Q",
+            sorted((_first(digest(row))[0] << 32) | row for row in range(len(entries)) if tier[row] == ACTION),
+        )
+        bits = min(max(16, (len(self._pairs) * 16).bit_length()), 24)
+        self._shift = 32 - bits
+        self._seen = bytearray(1 << bits)
+        for pair in self._pairs:
+            self._seen[pair >> 32 + self._shift] = 1
+
+    def find(self, key: bytes) -> Optional[int]:
+        """The row of the action with this key."""
+        prefix = _first(key)[0]
+        if not self._seen[prefix >> self._shift]:
+            return None
+        pairs = self._pairs
+        at = bisect_left(pairs, prefix << 32)
+        while at < len(pairs) and pairs[at] >> 32 == prefix:
+            row = pairs[at] & 0xFFFFFFFF
+            if self._entries.digest(row) == key:
+                return row
+            at += 1
+        return None
