@@ -66,13 +66,17 @@ class Job(NamedTuple):
 
 
 class Outcome:
-    """What an apply did to one cache, also when an ``error`` ended it early. Thread-safe; sizes in bytes."""
+    """What an apply did to one cache, also when an ``error`` ended it early. Thread-safe; sizes in bytes.
+
+    ``aside`` counts what lies in quarantine now: it is evicted, but nothing was given back yet.
+    """
 
     def __init__(self, tell: Callable[[int, int, int], None] = _nobody) -> None:
         self._lock = threading.Lock()
         self._tell = tell
         self.evicted = 0
         self.freed = 0
+        self.aside = 0
         self.inodes = 0
         self.skipped: Dict[str, List[int]] = {}
         self.samples: List[Dict[str, Any]] = []
@@ -89,7 +93,7 @@ class Outcome:
             self.error = "%s: %s" % (type(exc).__name__, exc)
         return self
 
-    def done(self, freed: int, inodes: int = 1, entries: int = 1, row: int = -1) -> None:
+    def done(self, freed: int, inodes: int = 1, entries: int = 1, row: int = -1, aside: int = 0) -> None:
         """Counts evictions that were carried out; *row* names the entry, where it is one."""
         with self._lock:
             if row >= 0:
@@ -99,6 +103,7 @@ class Outcome:
                 self.gone[at] |= 1 << (row & 7)
             self.evicted += entries
             self.freed += freed
+            self.aside += aside
             self.inodes += inodes
             self._tell(self.evicted, self.freed, self.inodes)
 
@@ -125,6 +130,7 @@ class Outcome:
         """The outcome that another process told by :meth:`data`."""
         out = cls()
         out.evicted, out.freed, out.inodes = int(data["evicted"]), int(data["freed"]), int(data["inodes"])
+        out.aside = int(data["aside"])
         out.skipped = {str(name): [int(c[0]), int(c[1])] for name, c in data["skipped"].items()}
         out.samples = list(data["samples"])
         out.notes = [str(text) for text in data["notes"]]
@@ -141,6 +147,7 @@ class Outcome:
         """Adds what another process did to the same cache."""
         self.evicted += other.evicted
         self.freed += other.freed
+        self.aside += other.aside
         self.inodes += other.inodes
         for reason, cell in other.skipped.items():
             mine = self.skipped.setdefault(reason, [0, 0])
@@ -159,6 +166,7 @@ class Outcome:
         return {
             "evicted": self.evicted,
             "freed": self.freed,
+            "aside": self.aside,
             "inodes": self.inodes,
             "skipped": self.skipped,
             "samples": self.samples,

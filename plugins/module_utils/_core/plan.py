@@ -18,7 +18,7 @@ from .survey import SECOND, Survey
 VERSION = 1
 _FUTURE_SLACK = 300 * SECOND  # clocks of a container host and its file server may differ by that much
 
-FREE, FLOOR, FUTURE, KEEP, PRIVATE, GUARD, UNKNOWN, HOLD, NO_AGE, FINAL, NEEDED, UNREAD, NEWEST = range(13)
+FREE, FLOOR, FUTURE, KEEP, PRIVATE, GUARD, UNKNOWN, HOLD, NO_AGE, FINAL, NEEDED, UNREAD, NEWEST, GRACE = range(14)
 _PROTECTED = (
     "",
     "floor",
@@ -33,8 +33,9 @@ _PROTECTED = (
     "needed",
     "roots not readable",
     "newest",
+    "quarantine",
 )
-REASONS = ("", "wipe", "max_age", "evict_before", "named", "max_size", "max_entries", "free_space", "unneeded")
+REASONS = ("", "wipe", "max_age", "evict_before", "named", "max_size", "max_entries", "free_space", "unneeded", "expired")
 _R = {name: number for number, name in enumerate(REASONS)}
 
 
@@ -169,6 +170,19 @@ class _Work:
             self.freed += entries.freed[row]
             self.freed_inodes += entries.inodes[row]
 
+    def end_grace(self, over: int, over_inodes: int) -> Tuple[int, int]:
+        """Chooses what is in quarantine, next to expire first, while space is short; returns bytes and inodes found."""
+        entries = self.survey.entries
+        freed = inodes = 0
+        for row in sorted((r for r, s in enumerate(self.guard) if s == GRACE), key=entries.used.__getitem__):
+            if freed >= over and inodes >= over_inodes:
+                break
+            self.guard[row] = FREE
+            self.choose(row, _R["free_space"])
+            freed += entries.freed[row]
+            inodes += entries.inodes[row]
+        return freed, inodes
+
     def why(self, row: int) -> str:
         """What protects a row, as results name it."""
         state = self.guard[row]
@@ -219,11 +233,14 @@ def _protect(work: _Work, policy: Policy, context: Context) -> None:
     floor = now - policy.floor * SECOND - (0 if work.idle else survey.grain)
     future = context.now + _FUTURE_SLACK
     margins, used, phase, group, hold = work.margins, entries.used, entries.phase, entries.group, entries.hold
+    expires = [tier.expires for tier in survey.tiers]
     for row in range(len(entries)):
         last = used[row]
         g = group[row]
         if hold[row]:
             state[row] = HOLD
+        elif expires[tier[row]]:
+            state[row] = GRACE if last > context.now else FREE
         elif g >= 0 and secrets[g]:
             state[row] = secrets[g]
         elif g >= 0 and unfetchable[tier[row]] and not exact[g]:
@@ -280,10 +297,13 @@ def _by_label(
 
 def _select(work: _Work, reference: int, unneeded: Mapping[str, int]) -> None:
     entries, state = work.survey.entries, work.guard
-    labels = work.survey.labels
+    labels, tiers = work.survey.labels, work.survey.tiers
     latest = reference // SECOND
     for row in range(len(entries)):
         if state[row]:
+            continue
+        if tiers[entries.tier[row]].expires:
+            work.choose(row, _R["expired"])
             continue
         rule = work.rule_of(row)
         if rule is None:
@@ -434,6 +454,9 @@ def _pressure(works: Sequence[_Work], policy: Policy, context: Context, notes: L
             over = until.space.of(disk.total) - disk.free - sum(w.freed for w in mine)
         if until.inodes is not None and disk.inodes:
             over_inodes = until.inodes.of(disk.inodes) - disk.inodes_free - sum(w.freed_inodes for w in mine)
+        for work in mine:
+            freed, inodes = work.end_grace(over, over_inodes)
+            over, over_inodes = over - freed, over_inodes - inodes
         missing, missing_inodes = _shrink(mine, over, over_inodes, "free_space", policy.cheapest_first)
         if missing:
             notes.append("stop mark not reached: %d bytes more are asked than may be evicted" % missing)

@@ -18,13 +18,15 @@ _LATEST = 2**63 - 1
 class Tier(NamedTuple):
     """How an entry is got back: ``cost`` orders tiers, cheapest first (re-extract < rebuild < download).
 
-    ``in_use`` says that losing such an entry disturbs nobody who works with the cache at that moment.
+    ``in_use`` says that losing such an entry disturbs nobody who works with the cache at that moment. Where ``expires``
+    is set, an entry's ``used`` is when its grace ends: it stays until then, and goes in every run after that.
     """
 
     name: str
     back: str
     cost: int
     in_use: bool = False
+    expires: bool = False
 
 
 class CacheRef(NamedTuple):

@@ -1,0 +1,255 @@
+# Copyright (c) 2026 The gofleet.cache authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Quarantine: for a grace time what a run evicts lies beside the cache, on the same file system, to be brought back.
+
+``<base>/.gofleet-quarantine/<end of grace, Unix seconds>-<run>/`` holds each entry under the path that it had below the
+cache's root. An eviction is one rename into it and an undo one rename back, with inode and times as they were, so a
+crash leaves an entry here or there, never in between. Where nobody undoes, a later run removes the folder.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import threading
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+from .._core.evict import Outcome
+from .._core.survey import SECOND, Entries, Tier
+from .._fs import dirs
+from .._fs.identity import Root
+from .._fs.remove import remove_tree
+
+NAME = ".gofleet-quarantine"
+TIER = Tier("quarantined", "nothing", 0, True, True)
+_RUN = re.compile(r"([0-9]{1,12})-([0-9a-f]{12})\Z")
+_DEEPEST = 512
+
+
+class Kept(NamedTuple):
+    """One run's quarantine: ``ends`` in Unix seconds; bytes and inodes that its removal gives back."""
+
+    name: str
+    run: str
+    ends: int
+    st: os.stat_result
+    size: int
+    freed: int
+    inodes: int
+    owned: bool
+
+
+def folder_name(ends: int, run: str) -> str:
+    """The name of a run's folder. *run* is twelve hexadecimal digits."""
+    return "%d-%s" % (ends, run)
+
+
+def open_all(base: int, root: Root) -> int:
+    """The folder of all quarantines below *base*, opened; raises OSError where it is missing or not the cache's own."""
+    fd = dirs.open_dir(NAME, base)
+    if not dirs.same_place(fd, root.mount, root.device):
+        os.close(fd)
+        raise OSError(18, "a mount", NAME)
+    return fd
+
+
+def kept(base: int, root: Root) -> List[Kept]:
+    """The quarantines of earlier runs, in the order of their ends."""
+    try:
+        fd = open_all(base, root)
+    except OSError:
+        return []
+    found = []
+    try:
+        for name, st in dirs.entries(fd):
+            match = _RUN.match(name)
+            if match is None or not stat.S_ISDIR(st.st_mode):
+                continue
+            size, freed, inodes, owned = _measure(name, fd, root)
+            found.append(Kept(name, match.group(2), int(match.group(1)), st, size, freed, inodes, owned))
+    finally:
+        os.close(fd)
+    return sorted(found, key=lambda one: (one.ends, one.name))
+
+
+def _measure(name: str, dir_fd: int, root: Root) -> Tuple[int, int, int, bool]:
+    size = freed = inodes = 0
+    owned = True
+    try:
+        stack = [dirs.open_dir(name, dir_fd)]
+    except OSError:
+        return 0, 0, 0, False
+    while stack:
+        fd = stack.pop()
+        try:
+            own = os.fstat(fd)
+            freed += own.st_blocks * 512
+            inodes += 1
+            if own.st_uid != root.uid or not dirs.same_place(fd, root.mount, root.device) or len(stack) > _DEEPEST:
+                owned = False
+                continue
+            for child, st in dirs.entries(fd):
+                if stat.S_ISDIR(st.st_mode):
+                    try:
+                        stack.append(dirs.open_dir(child, fd))
+                    except OSError:
+                        owned = False
+                else:
+                    size += st.st_size
+                    freed += dirs.freed_by_unlink(st)
+                    inodes += 1
+        finally:
+            os.close(fd)
+    return size, freed, inodes, owned
+
+
+def survey(base: int, prefix: str, root: Root, entries: Entries, tier: int, hold: int) -> List[Dict[str, object]]:
+    """Adds one entry for each earlier run's quarantine (``used`` is when its grace ends) and returns them as plain
+    data. *prefix* is the base's path below the root, *tier* and *hold* (for what is not wholly the owner's) the
+    survey's numbers."""
+    told: List[Dict[str, object]] = []
+    for one in kept(base, root):
+        path = "%s%s/%s" % (prefix, NAME, one.name)
+        row = entries.add(
+            path.encode(),
+            tier,
+            0,
+            one.ends * SECOND,
+            one.st.st_mtime_ns,
+            one.st.st_ino,
+            one.freed,
+            one.size,
+            one.inodes,
+        )
+        if not one.owned:
+            entries.hold[row] = hold
+        told.append({"run": one.run, "ends": one.ends, "bytes": one.freed, "inodes": one.inodes})
+    return told
+
+
+def remove(base: int, root: Root, name: str, inode: int) -> Tuple[int, int, Tuple[Tuple[str, str], ...]]:
+    """Removes the quarantine folder *name* for good: bytes and inodes given back, and names that stayed with reasons.
+
+    Raises OSError, also where it is another folder than *inode*.
+    """
+    if _RUN.match(name) is None:
+        raise OSError(22, "not the name of a quarantine", name)
+    fd = open_all(base, root)
+    try:
+        gone = remove_tree(name, fd, root.mount, root.device, inode, root.uid)
+    finally:
+        os.close(fd)
+    try:
+        os.rmdir(NAME, dir_fd=base)
+    except OSError:
+        pass  # other runs' are still in it
+    return gone.freed, gone.inodes, gone.left
+
+
+class Shelf:
+    """The quarantine of the present run; made when the first entry comes. Thread-safe."""
+
+    def __init__(self, base: int, root: Root, name: str) -> None:
+        if _RUN.match(name) is None:
+            raise ValueError("%r is no name of a quarantine" % name)
+        self._base = base
+        self._root = root
+        self._name = name
+        self._lock = threading.Lock()
+        self._fds: Dict[str, int] = {}
+
+    def take(self, name: str, dir_fd: int, path: str) -> None:
+        """Moves *name* from below *dir_fd* to where *path* (below the cache's root) is kept. Raises OSError."""
+        folder, _slash, leaf = path.rpartition("/")
+        os.rename(name, leaf, src_dir_fd=dir_fd, dst_dir_fd=self._folder(folder))
+
+    def _folder(self, folder: str) -> int:
+        with self._lock:
+            fd = self._fds.get(folder)
+            if fd is None:
+                if len(self._fds) > 300:  # more than the shards of a build cache
+                    self._close()
+                fd = self._fds[folder] = self._walk([NAME, self._name, *(part for part in folder.split("/") if part)])
+            return fd
+
+    def _walk(self, parts: List[str]) -> int:
+        fd = os.dup(self._base)
+        try:
+            for part in parts:
+                if part in (".", ".."):
+                    raise OSError(22, "not a name", part)
+                try:
+                    os.mkdir(part, 0o700, dir_fd=fd)
+                except FileExistsError:
+                    pass
+                child = dirs.open_dir(part, fd)
+                os.close(fd)
+                fd = child
+                if not dirs.same_place(fd, self._root.mount, self._root.device):
+                    raise OSError(18, "a mount", part)
+                if os.fstat(fd).st_uid != self._root.uid:
+                    raise OSError(1, "it belongs to another user", part)
+            return fd
+        except BaseException:
+            os.close(fd)
+            raise
+
+    def _close(self) -> None:
+        for fd in self._fds.values():
+            os.close(fd)
+        self._fds.clear()
+
+    def close(self) -> None:
+        """Closes what is open."""
+        with self._lock:
+            self._close()
+
+
+def find(base: int, root: Root, run: str) -> Optional[str]:
+    """The folder's name of a run's quarantine, None where there is none."""
+    return next((one.name for one in kept(base, root) if one.run == run), None)
+
+
+def contents(base: int, root: Root, name: str) -> Iterator[Tuple[str, int, str, os.stat_result]]:
+    """Everything below a run's folder that is no folder on the way: (path below the cache's root, descriptor of the
+    folder that holds it, its name there, stat). A folder whose name shows it to be an entry is given whole: one with
+    ``@`` in it (a module's tree), a folder below ``cache/vcs`` (a clone) or ``-d`` at its end (an executable)."""
+    top = open_all(base, root)
+    try:
+        stack = [("", dirs.open_dir(name, top))]
+    finally:
+        os.close(top)
+    while stack:
+        path, fd = stack.pop()
+        try:
+            if not dirs.same_place(fd, root.mount, root.device):
+                continue
+            for child, st in list(dirs.entries(fd)):
+                where = child if not path else path + "/" + child
+                whole = child.endswith("-d") or path == "cache/vcs" or ("@" in child and child != "@v")
+                if stat.S_ISDIR(st.st_mode) and not whole:
+                    if len(stack) < _DEEPEST:
+                        stack.append((where, dirs.open_dir(child, fd)))
+                    continue
+                yield where, fd, child, st
+        finally:
+            os.close(fd)
+
+
+def tidy(base: int, root: Root, name: str, out: Outcome) -> None:
+    """Removes the folders of a quarantine that an undo has emptied; what is left is noted and stays."""
+    top = open_all(base, root)
+    try:
+        left = sum(1 for _item in contents(base, root, name))
+        if left:
+            out.note("%d entries stay in quarantine" % left)
+            return
+        remove_tree(name, top, root.mount, root.device, 0, root.uid)
+    finally:
+        os.close(top)
+    try:
+        os.rmdir(NAME, dir_fd=base)
+    except OSError:
+        pass
