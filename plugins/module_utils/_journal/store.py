@@ -125,7 +125,8 @@ def open_journal(write: bool, note: Callable[[str], None] = _silent) -> Optional
 
     With *write*, directory and file are made where they are missing, and a damaged file is moved aside. Without (check
     mode, information), nothing is made or changed, and a journal that does not exist yet is None without a note. Keep
-    one for a run, not longer, and close it; it is not for several threads.
+    one for a run, not longer, and close it. It is for one thread of
+    one process: close it before a fork, so that no worker with another user's rights holds its descriptor.
     """
     try:
         import sqlite3
@@ -184,11 +185,10 @@ def _open(path: str, write: bool, note: Callable[[str], None]) -> Optional[Journ
     base = sqlite3.connect(uri, uri=True, timeout=WAIT_SECONDS, isolation_level=None)
     try:
         journal = Journal(base, path, inode, write, note)
-        if write:
-            base.execute("PRAGMA auto_vacuum = FULL")
-            base.execute("PRAGMA journal_mode = DELETE").fetchall()
-            base.execute("PRAGMA synchronous = NORMAL")
         if _check_schema(base, path, write):
+            if write:
+                base.execute("PRAGMA journal_mode = DELETE").fetchall()
+                base.execute("PRAGMA synchronous = NORMAL")
             return journal
         base.close()
         return None
@@ -204,6 +204,7 @@ def _open(path: str, write: bool, note: Callable[[str], None]) -> Optional[Journ
 def _check_schema(base: sqlite3.Connection, path: str, write: bool) -> bool:
     """Whether the file is a journal that can be used; False for one that another process is just making."""
     if base.execute("PRAGMA user_version").fetchone()[0] == 0 and write:
+        base.execute("PRAGMA auto_vacuum = FULL")  # counts only before the first table is made
         with _transaction(base):
             # Another process may have been faster.
             empty = base.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
@@ -438,7 +439,11 @@ class Journal:
                 text = "the journal %s is damaged (%s): moved to %s, the next run begins a new one"
                 self._note(text % (self.path, exc, kept))
                 return
-        hint = "another process holds it" if "locked" in str(exc) else str(exc)
+        hint = str(exc)
+        if "locked" in hint:
+            hint = "another process holds it"
+            # A run with many caches does not wait for each.
+            self._base.execute("PRAGMA busy_timeout = 50").fetchall()
         self._note("the journal %s: %s was left out: %s" % (self.path, doing, hint))
 
     # runs
@@ -519,8 +524,9 @@ class Journal:
             [QUIET_RUNS],
         )
         cut = do("SELECT run FROM caches ORDER BY id DESC LIMIT 1 OFFSET ?", [CACHE_ROWS]).fetchone()
-        if cut is not None and cut[0] != number:
-            do("DELETE FROM runs WHERE id <= ?", [cut[0]])
+        if cut is not None:
+            # This run stays whole, however many caches it had.
+            do("DELETE FROM runs WHERE id <= ?", [min(cut[0], number - 1)])
         do("DELETE FROM caches WHERE run NOT IN (SELECT id FROM runs)")
         do("DELETE FROM ghosts WHERE cache NOT IN (SELECT id FROM caches)")
         # Dated in the future: the clock was wrong then, or is now; the limit of bytes holds for these too.

@@ -1,0 +1,223 @@
+# Copyright (c) 2026 The gofleet.cache authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from array import array
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.gofleet.cache.plugins.module_utils._core.survey import SECOND
+from ansible_collections.gofleet.cache.plugins.module_utils._journal import ghosts
+
+NOW = 1_800_000_000 * SECOND
+DAY = 86400 * SECOND
+
+entry_keys = st.lists(st.binary(min_size=1, max_size=12), unique=True, max_size=60)
+
+
+@given(
+    st.lists(
+        st.tuples(st.binary(max_size=12), st.integers(-(2**40), 2**50), st.integers(-(2**63) + 1, 2**63 - 1)),
+        unique_by=lambda item: item[0],
+        max_size=60,
+    )
+)
+def test_what_is_packed_is_what_is_unpacked_sorted_and_whole(items: list[tuple[bytes, int, int]]) -> None:
+    keys, freed, used = [i[0] for i in items], [i[1] for i in items], [i[2] for i in items]
+    gone = ghosts.make(keys, freed, used, NOW)
+    assert ghosts.unpack(ghosts.pack(gone)) == gone
+    assert list(gone.hashes) == sorted(gone.hashes)
+    assert len(gone.hashes) == len(items)
+    # Whole blocks of 512, never below what was freed, as far as 32 bits count.
+    want = [max(0, min(-(-size // 512), 2**32 - 1)) for size in freed]
+    assert sorted(gone.blocks) == sorted(want)
+    assert gone.freed == 512 * sum(want)
+    assert sum(gone.by_age()) == gone.freed
+
+
+@given(st.binary(max_size=80))
+def test_bytes_that_are_no_block_are_refused_or_unpack_to_equal_columns(data: bytes) -> None:
+    for blob in (data, b"\x01" + data):
+        try:
+            gone = ghosts.unpack(blob)
+        except ValueError:
+            continue
+        assert len(gone.hashes) == len(gone.blocks) == len(gone.ages)
+
+
+@given(entry_keys.filter(bool), st.integers(0, 10**6), st.integers(1, 255))
+def test_a_block_with_a_changed_byte_is_refused_or_reads_the_same(keys: list[bytes], place: int, flip: int) -> None:
+    packed = bytearray(ghosts.pack(ghosts.make(keys, [4096] * len(keys))))
+    whole = ghosts.unpack(bytes(packed))
+    packed[place % len(packed)] ^= flip
+    try:
+        found = ghosts.unpack(bytes(packed))
+    except ValueError:
+        return
+    assert found == whole  # a bit of the stream's header that changes nothing
+
+
+def test_a_block_that_swells_is_refused_before_it_fills_the_memory() -> None:
+    import zlib
+
+    with pytest.raises(ValueError, match="a block of"):
+        ghosts.unpack(b"\x01" + zlib.compress(bytes(13 * (ghosts.MOST + 1)), 9))
+
+
+def test_columns_of_different_length_are_refused() -> None:
+    with pytest.raises(ValueError, match="1 keys, 2 sizes"):
+        ghosts.make([b"a"], [1, 2])
+    with pytest.raises(ValueError, match="ghosts"):
+        ghosts.make([b"a"], [1], [])
+
+
+def test_of_more_ghosts_than_are_kept_the_lowest_hashes_stay() -> None:
+    keys = [b"%d" % number for number in range(50)]
+    whole = ghosts.make(keys, [512] * 50)
+    assert ghosts.make(keys, [512] * 50, most=20).hashes == whole.hashes[:20]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "age"), [(-5, 0), (0, 0), (3599, 0), (3600, 1), (86400, 10), (86400 * 365 - 1, 26), (86400 * 400, 27)]
+)
+def test_the_class_of_age_holds_the_time_without_use(seconds: int, age: int) -> None:
+    gone = ghosts.make([b"k"], [512], [NOW - seconds * SECOND], NOW)
+    assert list(gone.ages) == [age]
+
+
+# regret
+
+came = st.sampled_from(["away", "anew", "late", "restored"])
+
+
+@given(st.dictionaries(st.binary(min_size=1, max_size=8), st.tuples(came, st.integers(0, 9)), max_size=60))
+def test_what_came_back_is_told_by_how_it_came_and_taken_out(fates: dict[bytes, tuple[str, int]]) -> None:
+    keys = list(fates)
+    gone = ghosts.make(keys, [512 * (fates[key][1] + 1) for key in keys], [NOW - DAY] * len(keys), NOW)
+    after = {"anew": 60 * SECOND, "late": 2 * DAY, "restored": -DAY}
+    there = {key: NOW + after[how] for key, (how, _size) in fates.items() if how != "away"}
+    there[b"never evicted"] = NOW
+    (rest,), (back,) = ghosts.regret([(NOW, gone)], there, list(there.values()), NOW + 3 * DAY)
+
+    def of(*how: str) -> list[int]:
+        return [512 * (size + 1) for fate, size in fates.values() if fate in how]
+
+    assert (back.entries, back.bytes) == (len(of("anew", "late")), sum(of("anew", "late")))
+    assert (back.day_entries, back.day_bytes) == (len(of("anew")), sum(of("anew")))
+    assert (back.restored_entries, back.restored_bytes) == (len(of("restored")), sum(of("restored")))
+    assert back.undated_entries == 0
+    assert sorted(back.seconds) == [60] * len(of("anew")) + [172800] * len(of("late"))
+    assert back.day_age == (10 if of("anew") else -1)
+    assert rest == ghosts.make(
+        [k for k in keys if fates[k][0] == "away"], of("away"), [NOW - DAY] * len(of("away")), NOW
+    )
+    # Counted once.
+    assert ghosts.regret([(NOW, rest)], there, list(there.values()), NOW + 3 * DAY)[1] == [ghosts.Back()]
+
+
+@given(
+    st.lists(st.tuples(st.sets(st.integers(0, 30)), st.integers(-100, 100)), max_size=5),
+    st.dictionaries(st.integers(0, 40), st.integers(-200, 200), max_size=30),
+    st.integers(-300, 300),
+)
+def test_many_runs_and_any_clock_count_each_entry_once_and_no_time_is_negative(
+    runs: list[tuple[set[int], int]], there: dict[int, int], now: int
+) -> None:
+    def key(number: int) -> bytes:
+        return b"k%d" % number
+
+    blocks = [(NOW + at * SECOND, ghosts.make(map(key, sorted(numbers)), [512] * len(numbers))) for numbers, at in runs]
+    rests, backs = ghosts.regret(
+        blocks, map(key, there), [NOW + at * SECOND for at in there.values()], NOW + now * SECOND
+    )
+    evicted = set().union(*[numbers for numbers, _at in runs])
+    counted = sum(back.entries + back.restored_entries + back.undated_entries for back in backs)
+    assert counted == len(evicted & there.keys())
+    assert all(second >= 0 for back in backs for second in back.seconds)
+    for (numbers, _at), rest in zip(runs, rests):
+        assert (
+            rest.hashes
+            == ghosts.make(map(key, sorted(numbers - there.keys())), [0] * len(numbers - there.keys())).hashes
+        )
+
+
+def test_an_eviction_dated_after_now_gives_no_verdict() -> None:
+    gone = ghosts.make([b"a", b"b"], [512, 512])
+    _rest, (back,) = ghosts.regret([(NOW, gone)], [b"a"], [NOW - DAY], NOW - DAY + SECOND)
+    assert (back.undated_entries, back.entries, back.restored_entries) == (1, 0, 0)
+
+
+def test_a_file_system_that_counts_in_two_seconds_makes_no_archive_of_a_build() -> None:
+    gone = ghosts.make([b"a"], [512])
+    _rest, (back,) = ghosts.regret([(NOW + SECOND, gone)], [b"a"], [NOW], NOW + DAY)
+    assert (back.entries, back.seconds) == (1, (0,))
+
+
+def test_no_ghosts_are_no_work() -> None:
+    def keys() -> Any:
+        raise AssertionError("looked at the survey")
+        yield b""
+
+    assert ghosts.present([], keys(), []) == {}
+    assert ghosts.present([ghosts.make([], [])], keys(), []) == {}
+
+
+def test_more_entries_than_one_chunk_keep_their_own_times() -> None:
+    keys = [b"k%d" % number for number in range(20_000)]
+    mtimes = array("q", range(20_000))
+    found = ghosts.present([ghosts.make([keys[19_999], keys[8192]], [1, 1])], keys, mtimes)
+    wanted = {ghosts.make([keys[row]], [1]).hashes[0]: row for row in (8192, 19_999)}
+    assert {value: found[value] for value in wanted} == wanted
+    assert len(found) < 2000
+
+
+def test_entries_that_an_undo_put_back_are_taken_out() -> None:
+    gone = ghosts.make([b"a", b"b", b"c"], [512, 1024, 2048], [NOW] * 3, NOW)
+    assert ghosts.without(gone, [b"b", b"x"]) == ghosts.make([b"a", b"c"], [512, 2048], [NOW] * 2, NOW)
+
+
+# medians
+
+
+@given(st.lists(st.integers(0, 10**7), min_size=1, max_size=50), st.lists(st.integers(0, 10**7), max_size=50))
+def test_the_median_over_surveys_is_within_a_third_of_the_true_one(first: list[int], second: list[int]) -> None:
+    bins: dict[int, int] = {}
+    for seconds in first + second:
+        bins[ghosts.bin_of(seconds)] = bins.get(ghosts.bin_of(seconds), 0) + 1
+    ranked = sorted(first + second)
+    true = ranked[(len(ranked) - 1) // 2]
+    found = ghosts.median_of(bins)
+    assert found is not None
+    assert abs(found - true) <= true / 3
+    assert ghosts.median_of({}) is None
+
+
+def test_the_median_of_one_survey_is_exact() -> None:
+    assert ghosts.Back(seconds=(9, 1, 4)).median_seconds == 4
+    assert ghosts.Back(seconds=(9, 1, 4, 6)).median_seconds == 5
+    assert ghosts.Back().median_seconds is None
+
+
+# pictures
+
+
+@given(st.lists(st.integers(-5 * 86400, 60 * 86400), max_size=40), st.data())
+def test_a_picture_counts_by_days_without_what_went(ages: list[int], data: st.DataObject) -> None:
+    used = array("q", [NOW - age * SECOND for age in ages])
+    gone = data.draw(st.sets(st.integers(0, len(ages) - 1))) if ages else set()
+    seen = ghosts.picture(used, 4096, NOW, gone)
+    kept = [age for row, age in enumerate(ages) if row not in gone]
+    want = [0] * ghosts.DAYS
+    for age in kept:
+        want[max(0, min(age // 86400, ghosts.DAYS - 1))] += 1
+    assert list(seen.days) == want
+    assert seen.entries == len(kept)
+    if kept:
+        assert (NOW - seen.newest, NOW - seen.oldest) == (min(kept) * SECOND, max(kept) * SECOND)
+    else:
+        assert (seen.newest, seen.oldest) == (0, 0)
