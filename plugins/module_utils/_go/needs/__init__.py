@@ -97,6 +97,7 @@ class _Reader:
         self.problems_seen = 0
         # Many checkouts of one project are the rule on a build agent: what was read once is not read again.
         self.seen: Set[bytes] = set()
+        self.lines: Set[bytes] = set()
         self.used: Set[str] = set()
         self.points: FrozenSet[str] = frozenset(mount.point for mount in mounts.mounts())
 
@@ -132,6 +133,8 @@ class _Reader:
             self.problems.append({"path": os.fsencode(path).decode("utf-8", "backslashreplace"), "problem": problem})
 
     def _need(self, path: str, version: str, where: str) -> None:
+        if (path, version) in self.pairs:
+            return
         if modpath.canonical(version) == version and version:
             self.pairs.add((path, version))
         elif _PLAIN.match(path):
@@ -294,14 +297,18 @@ class _Reader:
 
     def _sum(self, fd: int, path: str, name: str) -> None:
         data = self._read(fd, path, name)
-        digest = hashlib.sha256(data or b"").digest()
-        if not data or digest in self.seen:
-            return
-        found, problems = parse.sum_file(data)
+        if data:
+            self._sums(data, path, name)
+
+    def _sums(self, data: bytes, path: str, name: str) -> None:
+        # The projects of one agent share most of their lines: only new ones are looked at.
+        fresh = set(data.split(b"\n")) - self.lines
+        found, problems = parse.sum_file(b"\n".join(fresh))
         self.sums.update(found)
-        self._syntax(path, name, problems)
-        if not problems:
-            self.seen.add(digest)
+        if problems:
+            self._syntax(path, name, parse.sum_file(data)[1])
+        else:
+            self.lines |= fresh
 
     def _mod(self, fd: int, path: str, name: str) -> None:
         data = self._read(fd, path, name)

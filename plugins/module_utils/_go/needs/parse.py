@@ -19,6 +19,7 @@ from .. import modpath
 # Verbs that name no module whose files a build reads. ``exclude`` and ``retract`` name what is not used, ``tool`` a
 # package of a module that a ``require`` names.
 _NO_MODULE = frozenset(("module", "godebug", "exclude", "retract", "tool", "ignore"))
+_QUOTES = frozenset("\"'`")
 _LIKE_A_VERSION = re.compile(r"v[0-9]|=>\Z")
 _QUOTING = re.compile(r"[\"'`()\[\]{},]|/\*")
 _TOKEN = re.compile(
@@ -56,6 +57,8 @@ class _Wrong(ValueError):
 
 def _unquote(token: str) -> str:
     """modfile.parseString. Escapes other than of the quote and the backslash are not read (a problem, not a guess)."""
+    if _QUOTES.isdisjoint(token):
+        return token
     if token.startswith("`"):
         return token[1:-1]
     if token.startswith('"'):
@@ -65,9 +68,7 @@ def _unquote(token: str) -> str:
         if re.sub(r"\\[\"\\]", "", text).count("\\"):
             raise _Wrong("a quoted text with an escape sequence")
         return re.sub(r"\\([\"\\])", r"\1", text)
-    if any(quote in token for quote in "\"'`"):
-        raise _Wrong("a quote inside a word")
-    return token
+    raise _Wrong("a quote inside a word")
 
 
 def _tokens(line: str) -> List[str]:

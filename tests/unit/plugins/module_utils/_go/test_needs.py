@@ -189,7 +189,7 @@ def test_every_kind_of_root_counts(tmp_path: pathlib.Path) -> None:
     put(
         tmp_path,
         {
-            "top/a/go.mod": "module x\ngo 1.21.3\nrequire a.org/a v1.0.0 // indirect\nreplace a.org/a => b.org/b v1.1.0",
+            "top/a/go.mod": "go 1.21.3\nrequire a.org/a v1.0.0 // indirect\nreplace a.org/a => b.org/b v1.1.0",
             "top/w/go.work": work,
             "top/w/go.work.sum": "w.org/w v1.0.0 %s\n" % HASH,
             "top/out side/go.mod": "module o\nrequire o.org/o v1.0.0\n",
@@ -348,6 +348,14 @@ def test_a_mount_below_is_not_entered_and_said_unless_it_is_named(tmp_path: path
         """
     need = ["a.org/a@v1.0.0"]
     assert json.loads(mountspace.run(code, str(tmp_path))) == [[False, []], [True, need], [True, []]]
+
+
+def test_a_broken_line_is_told_of_every_file_that_has_it(tmp_path: pathlib.Path) -> None:
+    for name in "ab":
+        put(tmp_path, {name + "/go.sum": "%s v1.0.0 %s\nbroken line\n" % (A, HASH)})
+    found = read(tmp_path)
+    assert sorted(item["path"] for item in found.problems) == [str(tmp_path / name / "go.sum") for name in "ab"]
+    assert {item["problem"] for item in found.problems} == {"line 2: no module, version and hash"}
 
 
 def test_problems_are_bounded(tmp_path: pathlib.Path) -> None:
