@@ -11,20 +11,23 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import List, Optional
+from typing import Dict, List, Optional
 
 from ..._core.survey import SECOND, Tier
 from ..._fs import dirs
 
 KIND = "go-mod"
 TITLE = "Go module cache"
+# A zip whose tree is there is what no running go command needs (fetch.go, download: a complete tree is taken as it is).
+# A clone is fetched again only for a version that nobody has downloaded yet.
 TIERS = (
-    Tier("leftover", "nothing", 0),
+    Tier("leftover", "nothing", 0, True),
     Tier("tree", "re-extract", 10),
-    Tier("zip", "download", 40),
+    Tier("zip", "download", 40, True),
     Tier("bare tree", "download", 40),
+    Tier("clone", "download", 30),
 )
-LEFTOVER, TREE, ZIP, BARE = range(4)
+LEFTOVER, TREE, ZIP, BARE, CLONE = range(5)
 # relatime writes an access time down once in 24 hours (mount(8)).
 GRAIN_RELATIME = 24 * 3600 * SECOND
 MARGINS = (0,)
@@ -49,6 +52,16 @@ def looks_like(fd: int) -> Optional[str]:
         return "cache/download holds no module (no @v folder), and there is no cache/lock"
     finally:
         os.close(download)
+
+
+def without_copies(digests: Dict[bytes, bytes]) -> None:
+    """Takes out what Go adds to a toolchain's tree: before its first run it copies each ``_go.mod`` to ``go.mod``.
+
+    Source: cmd/go/internal/toolchain/select.go.
+    """
+    for name in [name for name in digests if name == b"go.mod" or name.endswith(b"/go.mod")]:
+        if digests.get(name[:-6] + b"_go.mod") == digests[name]:
+            del digests[name]
 
 
 def _open_both(fd: int) -> Optional[int]:

@@ -6,16 +6,21 @@
 Order and reasons: cmd/go/internal/modfetch/fetch.go. ``DownloadDir`` takes a tree for complete when it exists, no
 ``.partial`` does and ``.ziphash`` does; ``unzip`` repairs everything else under the version's lock. So whoever accepted
 a tree lived before ``.partial`` was there and is found by a scan that comes after it; whoever comes later waits.
+
+A zip whose tree is complete may go while builds run: ``download`` asks ``DownloadDir`` first and takes the tree, and
+an extraction holds the version's lock. A clone goes under its own lock (codehost.WorkDir) by the same order: lock,
+scan, rename. What is root's in another user's cache goes with root's rights, and only what proves to be a module's.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import random
 import stat
 import time
-from typing import List, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Set, Tuple
 
 from ..._core import evict as core
 from ..._core.evict import Job, Outcome
@@ -24,7 +29,8 @@ from ..._fs import dirs
 from ..._fs.identity import Root
 from ..._fs.remove import remove_tree
 from ..._go import dirhash
-from . import BARE, LEFTOVER, TREE, ZIP
+from . import BARE, CLONE, LEFTOVER, TOOLCHAIN, TREE, ZIP, without_copies
+from .survey import clone_used
 
 _BATCH = 16
 _SETTLE = 1.0
@@ -78,20 +84,42 @@ class _Eviction:
         self.plan = plan
         self.job = job
         self.entries = plan.survey.entries
+        self.owners = plan.survey.owners or ((root.uid, root.gid),)
+        self.atime = "atime" in plan.survey.evidence
         self.out = Outcome(job.tell)
         self.hits = 0
 
     def run(self) -> None:
-        by_tier: List[List[int]] = [[], [], [], []]
+        entries = self.entries
+        by_tier: Dict[int, List[int]] = {tier: [] for tier in (LEFTOVER, TREE, ZIP, CLONE)}
         for row in self.plan.rows:
-            by_tier[self.entries.tier[row]].append(row)
+            if entries.owner[row] and os.geteuid() != self._uid(row):
+                self._skip(core.OWNER, row, "needs the rights of uid %d" % self._uid(row))
+            else:
+                by_tier[TREE if entries.tier[row] == BARE else entries.tier[row]].append(row)
         for row in by_tier[LEFTOVER]:
             if self._timely(row):
                 self._leftover(row)
-        self._zips(by_tier[ZIP])
-        trees = [row for row in self.plan.rows if self.entries.tier[row] in (TREE, BARE)]
-        for start in range(0, len(trees), _BATCH):
-            self._trees(trees[start : start + _BATCH])
+        planned = set(self.plan.rows)
+        spare = [row for row in by_tier[ZIP] if entries.waits[row] >= 0 and entries.waits[row] not in planned]
+        for row in spare:
+            if self._timely(row):
+                self._spare_zip(row)
+        if spare:
+            self.job.step("spare")
+        left = set(spare)
+        self._zips([row for row in by_tier[ZIP] if row not in left])
+        for start in range(0, len(by_tier[TREE]), _BATCH):
+            self._trees(by_tier[TREE][start : start + _BATCH])
+        for start in range(0, len(by_tier[CLONE]), _BATCH):
+            self._clones(by_tier[CLONE][start : start + _BATCH])
+
+    def _uid(self, row: int) -> int:
+        """The user whose an entry is, and with whose rights it goes."""
+        return self.owners[self.entries.owner[row]][0]
+
+    def _label(self, row: int) -> str:
+        return self.plan.survey.labels[self.entries.group[row]]
 
     def _timely(self, row: int) -> bool:
         if not self.job.late():
@@ -141,7 +169,7 @@ class _Eviction:
             self._skip(core.CHANGED, row)
         elif st.st_mtime_ns != self.entries.mtime[row]:
             self._skip(core.USED, row)
-        elif st.st_uid != self.root.uid:
+        elif st.st_uid != self._uid(row):
             self._skip(core.OWNER, row)
         else:
             return True
@@ -157,8 +185,7 @@ class _Eviction:
             return None
         lock = -1
         try:
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            lock = os.open(place.name + ".lock", flags, 0o666, dir_fd=folder)
+            lock = _open_lock(place.name + ".lock", folder)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return _Held(row, place, folder, lock)
         except OSError as exc:
@@ -196,9 +223,11 @@ class _Eviction:
         finally:
             os.close(fd)
 
-    def _remove(self, row: int, name: str, fd: int) -> None:
+    def _remove(self, row: int, name: str, fd: int, more: int = 0) -> None:
+        """Removes what was set aside, and nothing else that may have taken its name; *more* bytes went before it."""
+        uid = self._uid(row) if self.entries.owner[row] else -1
         try:
-            gone = remove_tree(name, fd, self.root.mount, self.root.device)
+            gone = remove_tree(name, fd, self.root.mount, self.root.device, self.entries.inode[row], uid)
         except FileNotFoundError:
             self.out.done(0, 0, row=row)  # Go's own clean-up of temporary trees was faster
             return
@@ -209,7 +238,68 @@ class _Eviction:
             self.out.note(
                 "%s: %d names stayed, the first: %s (%s)" % ((self._path(row), len(gone.left)) + gone.left[0])
             )
-        self.out.done(gone.freed, gone.inodes, row=row)
+        self.out.done(gone.freed + more, gone.inodes + (1 if more else 0), row=row)
+
+    # zips whose tree is there, and stays
+
+    def _spare_zip(self, row: int) -> None:
+        """The zip alone: ``.ziphash`` stays, by which every go command takes the tree for complete.
+
+        Nobody extracts while this process holds the lock, and nobody else opens the zip of a complete tree but
+        ``go mod verify``, which does without, and a proxy that serves this folder.
+        """
+        held = self._lock(row)
+        if held is None:
+            return
+        try:
+            st = dirs.lstat_or_none(held.place.name + ".zip", held.folder)
+            if not self._same(row, st, False) or st is None or not self._whole(held) or not self._proven_zip(held):
+                return
+            os.unlink(held.place.name + ".zip", dir_fd=held.folder)
+            self.out.done(dirs.freed_by_unlink(st), row=row)
+        except OSError as exc:
+            self._skip(core.ERROR, row, os.strerror(exc.errno or 0))
+        finally:
+            held.release()
+
+    def _whole(self, held: _Held) -> bool:
+        """Whether the tree that a zip is given up for is the planned one, and complete (modfetch.DownloadDir)."""
+        if dirs.lstat_or_none(held.place.name + ".partial", held.folder) is not None:
+            self._skip(core.USED, held.row, "its tree is being extracted")
+            return False
+        marker = dirs.lstat_or_none(held.place.name + ".ziphash", held.folder)
+        parent, _slash, name = held.place.tree.rpartition("/")
+        fd = self._walk(parent)
+        try:
+            tree = dirs.lstat_or_none(name, fd)
+        finally:
+            os.close(fd)
+        wanted = self.entries.inode[self.entries.waits[held.row]]
+        if marker is None or marker.st_size == 0 or tree is None or tree.st_ino != wanted:
+            self._skip(core.CHANGED, held.row, "its tree is not complete")
+            return False
+        return True
+
+    def _proven_zip(self, held: _Held) -> bool:
+        """With another owner's rights only a zip goes that hashes to its ``.ziphash``: one of that module."""
+        if not self.entries.owner[held.row]:
+            return True
+        fd = -1
+        try:
+            fd = dirs.open_file(held.place.name + ".zip", held.folder)
+            if os.fstat(fd).st_ino == self.entries.inode[held.row]:
+                wanted = dirs.read_small(held.place.name + ".ziphash", held.folder, 64).decode("ascii", "replace")
+                if dirhash.h1_zip(fd, self._label(held.row), self._tick) == wanted.strip():
+                    return True
+            self._skip(core.UNSOUND, held.row, "another user's, and not proven to be this module's zip")
+        except _Late:
+            self._skip(core.TIME, held.row)
+        except ValueError as exc:
+            self._skip(core.UNSOUND, held.row, str(exc))
+        finally:
+            if fd >= 0:
+                os.close(fd)
+        return False
 
     # zips whose tree is gone already
 
@@ -228,7 +318,7 @@ class _Eviction:
                 continue
             try:
                 st = self._zip_may_go(held)
-                if st is None:
+                if st is None or not self._proven_zip(held):
                     continue
                 marker = dirs.lstat_or_none(held.place.name + ".ziphash", held.folder)
                 freed = 0
@@ -324,8 +414,11 @@ class _Eviction:
                 one.release()
 
     def _sound(self, row: int) -> bool:
-        """Whether the tree can be had again without the network: the zip is whole. A bare tree needs no zip."""
-        if self.entries.tier[row] == BARE:
+        """Whether the tree can be had again without the network: the zip is whole. A bare tree needs no zip.
+
+        With another owner's rights the tree itself must be the module's too.
+        """
+        if self.entries.tier[row] == BARE and not self.entries.owner[row]:
             return True
         place = self._place(row)
         try:
@@ -336,9 +429,13 @@ class _Eviction:
         fd = -1
         try:
             wanted = dirs.read_small(place.name + ".ziphash", folder, 64).decode("ascii", "replace").strip()
+            if self.entries.owner[row] and self._tree_h1(row, place) != wanted:
+                self._skip(core.UNSOUND, row, "another user's, and not proven to be this module's tree")
+                return False
+            if self.entries.tier[row] == BARE:
+                return True
             fd = dirs.open_file(place.name + ".zip", folder)
-            label = self.plan.survey.labels[self.entries.group[row]]
-            if dirhash.h1_zip(fd, label, self._tick) == wanted:
+            if dirhash.h1_zip(fd, self._label(row), self._tick) == wanted:
                 return True
             self._skip(core.UNSOUND, row, "the zip does not hash to its .ziphash: the tree is all there is")
         except _Late:
@@ -350,6 +447,20 @@ class _Eviction:
                 os.close(fd)
             os.close(folder)
         return False
+
+    def _tree_h1(self, row: int, place: _Place) -> str:
+        """The hash of the planned tree; '' where another one has its name."""
+        fd = self._walk(place.tree)
+        try:
+            if os.fstat(fd).st_ino != self.entries.inode[row]:
+                return ""
+            digests = dirhash.tree_digests(fd, self._tick)
+        finally:
+            os.close(fd)
+        if place.folder == TOOLCHAIN:
+            without_copies(digests)
+        prefix = self._label(row).encode("utf-8") + b"/"
+        return dirhash.h1((prefix + name, digest) for name, digest in digests.items())
 
     def _tick(self, _count: int) -> None:
         if self.job.late():
@@ -374,8 +485,7 @@ class _Eviction:
                 held.release()
                 return None
             if not held.there_before:
-                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-                os.close(os.open(held.place.name + ".partial", flags, 0o666, dir_fd=held.folder))
+                os.close(_create(held.place.name + ".partial", os.O_WRONLY, held.folder))
                 held.marked = True
             return held
         except OSError as exc:
@@ -394,7 +504,7 @@ class _Eviction:
         if marker is None:
             self._skip(core.CHANGED, held.row, "its .ziphash is gone")
             return False
-        if "atime" in self.plan.survey.evidence and marker.st_atime_ns > self.entries.used[held.row]:
+        if self.atime and marker.st_atime_ns > self.entries.used[held.row]:
             self._skip(core.USED, held.row)
             return False
         return True
@@ -425,7 +535,15 @@ class _Eviction:
                 return False
             # The name is one that Go's unzip removes at the next extraction, should this process die here.
             held.trash = "%s.tmp-%d" % (name, random.randrange(10**9))
+            if held.place.folder == TOOLCHAIN and _runs(name, held.parent):
+                self._back_off(held, core.BUSY, "a program of this toolchain is running")
+                return False
             os.rename(name, held.trash, src_dir_fd=held.parent, dst_dir_fd=held.parent)
+            if not self._is_planned(held.row, held.trash, held.parent):
+                # Somebody put another folder there between the last look and the rename: it gets its name back.
+                os.rename(held.trash, name, src_dir_fd=held.parent, dst_dir_fd=held.parent)
+                self._back_off(held, core.CHANGED)
+                return False
             held.marked = True
             self.job.step("renamed")
             try:
@@ -441,6 +559,189 @@ class _Eviction:
             self._back_off(held, core.ERROR, os.strerror(exc.errno or 0))
             return False
 
+    def _is_planned(self, row: int, name: str, fd: int) -> bool:
+        st = dirs.lstat_or_none(name, fd)
+        return st is not None and stat.S_ISDIR(st.st_mode) and st.st_ino == self.entries.inode[row]
+
     def _delete(self, held: _Held) -> None:
         self._remove(held.row, held.trash, held.parent)
         self.job.step("deleted")
+
+    # clones
+
+    def _clones(self, rows: List[int]) -> None:
+        """Lock, scan, rename aside: a go command that has found a clone lives and is seen, a later one waits."""
+        held: List[_Clone] = []
+        try:
+            for row in rows:
+                if not self._timely(row):
+                    continue
+                if self.hits >= _HITS:
+                    self._skip(core.BUSY, row)
+                    continue
+                one = self._lock_clone(row)
+                if one is not None:
+                    held.append(one)
+            if not held:
+                return
+            self.job.step("clones locked")
+            users = self.job.scan()
+            self.job.step("clones scanned")
+            self.hits = self.hits + 1 if users.who else 0
+            for one in held:
+                if users.who:
+                    self._skip(core.BUSY, one.row, "%s (pid %d)" % (users.who[0][2], users.who[0][0]))
+                else:
+                    self._move_clone(one)
+                one.unlock()
+            for one in held:
+                if one.trash:
+                    self._remove(one.row, one.trash, one.folder, one.freed)
+                    self.job.step("clone deleted")
+        finally:
+            for one in held:
+                one.release()
+
+    def _lock_clone(self, row: int) -> Optional[_Clone]:
+        parent, _slash, name = self._path(row).rpartition("/")
+        folder = lock = -1
+        try:
+            folder = self._walk(parent)
+            lock = _open_lock(name + ".lock", folder)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return _Clone(row, name, folder, lock)
+        except OSError as exc:
+            for fd in (lock, folder):
+                if fd >= 0:
+                    os.close(fd)
+            if isinstance(exc, BlockingIOError):
+                self._skip(core.LOCKED, row)
+            else:
+                self._skip(core.ERROR, row, "%s.lock: %s" % (name, os.strerror(exc.errno or 0)))
+            return None
+
+    def _move_clone(self, one: _Clone) -> None:
+        row, folder = one.row, one.folder
+        try:
+            if not self._same(row, dirs.lstat_or_none(one.name, folder), True):
+                return
+            fd = dirs.open_dir(one.name, folder)
+            try:
+                if not dirs.same_place(fd, self.root.mount, self.root.device):
+                    self._skip(core.CHANGED, row, "a mount")
+                    return
+                if clone_used(fd, self.atime) > self.entries.used[row]:
+                    self._skip(core.USED, row)
+                    return
+            finally:
+                os.close(fd)
+            trash = "%s.tmp-%d" % (one.name, random.randrange(10**9))
+            os.rename(one.name, trash, src_dir_fd=folder, dst_dir_fd=folder)
+            one.trash = trash
+            self.job.step("clone renamed")
+            # Without the folder nobody reads it (codehost.WorkDir starts from scratch and writes it anew).
+            info = dirs.lstat_or_none(one.name + ".info", folder)
+            if info is not None:
+                os.unlink(one.name + ".info", dir_fd=folder)
+                one.freed = dirs.freed_by_unlink(info)
+        except OSError as exc:
+            if one.trash:
+                self.out.note("%s: %s" % (self._path(row), os.strerror(exc.errno or 0)))
+            else:
+                self._skip(core.ERROR, row, os.strerror(exc.errno or 0))
+
+
+class _Clone:
+    """A clone whose lock this process holds; ``freed`` are the bytes of its ``.info``."""
+
+    def __init__(self, row: int, name: str, folder: int, lock: int) -> None:
+        self.row = row
+        self.name = name
+        self.folder = folder
+        self.lock = lock
+        self.trash = ""
+        self.freed = 0
+
+    def unlock(self) -> None:
+        if self.lock >= 0:
+            os.close(self.lock)
+            self.lock = -1
+
+    def release(self) -> None:
+        self.unlock()
+        if self.folder >= 0:
+            os.close(self.folder)
+            self.folder = -1
+
+
+def _create(name: str, mode: int, folder: int) -> int:
+    """Creates a file that is Go's by name; with root's rights it is given to the folder's owner, who must use it."""
+    fd = os.open(name, mode | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666, dir_fd=folder)
+    try:
+        place = os.fstat(folder)
+        if os.geteuid() == 0 and place.st_uid != 0:
+            os.fchown(fd, place.st_uid, place.st_gid)
+        return fd
+    except BaseException:
+        os.close(fd)
+        raise
+
+
+def _open_lock(name: str, folder: int) -> int:
+    """A lock file of Go's, made where it is missing and never unlinked. Raises OSError, also for what is no file."""
+    for _attempt in range(10):
+        try:
+            fd = os.open(name, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+        except FileNotFoundError:
+            try:
+                return _create(name, os.O_RDWR, folder)
+            except FileExistsError:
+                continue
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            return fd
+        os.close(fd)
+        raise OSError(errno.EINVAL, "not a regular file", name)
+    raise OSError(errno.EAGAIN, "it comes and goes", name)
+
+
+def _runs(name: str, parent: int) -> bool:
+    """Whether a process that this one may look at runs a program of the toolchain in the folder *name*.
+
+    Compared by device and inode, which are the same in every mount namespace and after a removal.
+    """
+    programs: Set[Tuple[int, int]] = set()
+    todo = [("bin", 0), ("pkg", 1)]
+    tree = dirs.open_dir(name, parent)
+    stack: List[Tuple[int, int]] = []
+    try:
+        for sub, depth in todo:
+            try:
+                stack.append((dirs.open_dir(sub, tree), depth))
+            except OSError:
+                continue
+        while stack:
+            fd, depth = stack.pop()
+            try:
+                for child, st in dirs.entries(fd):
+                    if stat.S_ISREG(st.st_mode):
+                        programs.add((st.st_dev, st.st_ino))
+                    elif stat.S_ISDIR(st.st_mode) and 0 < depth < 3 and (depth > 1 or child == "tool"):
+                        stack.append((dirs.open_dir(child, fd), depth + 1))
+            finally:
+                os.close(fd)
+    finally:
+        for fd, _depth in stack:
+            os.close(fd)
+        os.close(tree)
+    try:
+        pids = [entry for entry in os.listdir("/proc") if entry.isdigit()]
+    except OSError:
+        return False
+    for pid in pids:
+        try:
+            st = os.stat("/proc/%s/exe" % pid)
+        except OSError:
+            continue
+        if (st.st_dev, st.st_ino) in programs:
+            return True
+    return False

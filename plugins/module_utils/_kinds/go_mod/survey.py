@@ -8,25 +8,42 @@ from __future__ import annotations
 import os
 import re
 import stat
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Collection, Dict, List, Mapping, NamedTuple, Optional, Set, Tuple
 
 from ..._core.survey import CacheRef, Entries, Survey
 from ..._fs import dirs, mounts
 from ..._fs.identity import Root
+from ..._fs.remove import IN_USE, NFS
 from ..._go import modpath
 from ..._go.mask import mask
-from . import BARE, GRAIN_RELATIME, KIND, LEFTOVER, MARGINS, TIERS, TOOLCHAIN, TREE, ZIP
+from . import BARE, CLONE, GRAIN_RELATIME, KIND, LEFTOVER, MARGINS, TIERS, TOOLCHAIN, TREE, ZIP, clones
 
-HOLDS = ("", "other owner", "unknown tree", "repository inside", "not reached whole", "no .ziphash")
-_OWNER, _UNKNOWN, _REPOSITORY, _PART, _NO_HASH = range(1, 6)
+HOLDS = (
+    "",
+    "other owner",
+    "unknown tree",
+    "repository inside",
+    "not reached whole",
+    "no .ziphash",
+    "unknown clone",
+    IN_USE,
+    "toolchain in use",
+)
+_OWNER, _UNKNOWN, _REPOSITORY, _PART, _NO_HASH, _UNKNOWN_CLONE, _NETWORK, _RUNNING = range(1, 9)
 _REPOSITORIES = frozenset((".git", ".hg", ".svn", ".bzr", ".jj"))
 _DEEPEST_MODULE = 64
 _DEEPEST_TREE = 512
 _TMP_TREE = re.compile(r"^(.+@[^@]+)\.tmp-\d+$")
 # A clone's configuration that holds a credential: user information in an address, or a header that carries one.
 _SECRET = re.compile(rb"url\s*=\s*[a-z+]+://[^/\s@]+@|extraheader\s*=\s*\S*authorization", re.IGNORECASE)
-# codehost.WorkDir writes one line: the kind of version control, sometimes with a number, and the address.
-_CLONE = re.compile(r"(?:git|hg|svn|bzr|fossil)\d*:[^\s]+\Z")
+# modfetch/cache.go, tempFile: the file's name, a number, .tmp
+_TMP_FILE = re.compile(r".+\.(?:zip|ziphash|info|mod)\d+\.tmp\Z|list\d+\.tmp\Z")
+# What in a clone is read by whatever uses it, and what every fetch writes anew.
+_READ = ("config", "HEAD")
+# No version at all: never one of the newest.
+_NO_RANK = 1 << 30
+ARRIVAL = "arrival (the mount records no access times)"
+ARRIVAL_AND_INDEX = "arrival and module index (the mount records no access times)"
 _TOTALS = (
     "entries",
     "bytes",
@@ -45,8 +62,23 @@ _TOTALS = (
 _PARTS = ("info", "mod", "zip", "ziphash", "lock", "partial")
 
 
+class _Sum(NamedTuple):
+    """What lies below a directory.
+
+    Apparent bytes, bytes and inodes that its removal gives back, why it must stay, the newest ctime in it, and whether
+    all of it is what a go command of root leaves: directories and read-only regular files of root.
+    """
+
+    size: int
+    freed: int
+    inodes: int
+    hold: int
+    changed: int
+    roots: bool
+
+
 class _Tree(NamedTuple):
-    """An extracted tree: apparent bytes, bytes and inodes that its removal gives back, and why it must stay."""
+    """An extracted tree with what lies below it; ``read`` is when its go program was last started, where that shows."""
 
     path: str
     st: os.stat_result
@@ -54,16 +86,41 @@ class _Tree(NamedTuple):
     freed: int
     inodes: int
     hold: int
+    owner: int
+    read: int = 0
+
+
+class _Leftover(NamedTuple):
+    path: str
+    st: os.stat_result
+    freed: int
+    size: int
+    inodes: int
+    hold: int
+    owner: int
+
+
+class _Clone(NamedTuple):
+    """A clone below cache/vcs; ``program`` is '' where it is not one that Go made."""
+
+    name: str
+    st: os.stat_result
+    sums: _Sum
+    used: int
+    info: Optional[os.stat_result]
+    program: str
+    address: str
 
 
 class _Version:
     """The files of one version in cache/download."""
 
-    __slots__ = ("files", "folder", "name", "tree")
+    __slots__ = ("files", "folder", "name", "place", "tree")
 
-    def __init__(self, folder: str, name: str) -> None:
+    def __init__(self, folder: str, name: str, place: os.stat_result) -> None:
         self.folder = folder
         self.name = name
+        self.place = place  # the stat of its @v folder
         self.files: Dict[str, os.stat_result] = {}
         self.tree: Optional[_Tree] = None
 
@@ -92,6 +149,68 @@ def survey(root: Root) -> Survey:
     return look.result()
 
 
+def trees(seen: Survey) -> List[str]:
+    """The extracted trees of known versions as paths below the cache's root: what an index may vote for."""
+    return [_text(seen, row) for row in _tree_rows(seen)]
+
+
+def vote(seen: Survey, newest: Mapping[str, int]) -> Survey:
+    """The survey with the votes of module indexes: *newest* maps trees to Unix nanoseconds (modindex.votes).
+
+    A vote can only make a version younger; that none was cast is no proof of disuse. The entries are changed in place.
+    """
+    entries = seen.entries
+    groups: Dict[int, int] = {}
+    for row in _tree_rows(seen):
+        when = min(newest.get(_text(seen, row), 0), 2**63 - 1)
+        if when > groups.get(entries.group[row], 0):
+            groups[entries.group[row]] = when
+    for row in range(len(entries)):
+        entries.used[row] = max(entries.used[row], groups.get(entries.group[row], entries.used[row]))
+    return seen._replace(evidence=ARRIVAL_AND_INDEX) if groups and seen.evidence == ARRIVAL else seen
+
+
+def hold_running(seen: Survey, goroots: Collection[Tuple[int, int]]) -> Survey:
+    """The survey with the toolchains held that running processes use: *goroots* are their (device, inode)."""
+    entries = seen.entries
+    for row in _tree_rows(seen):
+        if (seen.cache.device, entries.inode[row]) in goroots and not entries.hold[row]:
+            entries.hold[row] = _RUNNING
+    return seen
+
+
+def _tree_rows(seen: Survey) -> List[int]:
+    entries = seen.entries
+    return [row for row in range(len(entries)) if entries.tier[row] in (TREE, BARE) and entries.group[row] >= 0]
+
+
+def _text(seen: Survey, row: int) -> str:
+    return seen.entries.key(row).decode("utf-8", "surrogateescape")
+
+
+def ranks(versions: List[Tuple[str, str]]) -> List[int]:
+    """For each (module path, version) how many newer versions of its module there are; clones have no rank.
+
+    The order is Go's (semver.Compare); toolchains are ordered by the version of Go for each platform.
+    """
+    names: Dict[Tuple[str, str], List[Tuple[Any, int]]] = {}
+    found = [_NO_RANK] * len(versions)
+    for number, (path, version) in enumerate(versions):
+        if version == clones.VERSION:
+            continue
+        key: Any = modpath.sort_key(version)
+        platform = ""
+        parts = modpath.toolchain_parts(version) if path == TOOLCHAIN else None
+        if parts is not None:
+            key, platform = (modpath.go_version_key(parts[0]), version), parts[1]
+        names.setdefault((path, platform), []).append((key, number))
+    for rows in names.values():
+        rows.sort(reverse=True)
+        for rank, (_key, number) in enumerate(rows):
+            found[number] = rank
+    return found
+
+
 def _bytes(path: str) -> bytes:
     return path.encode("utf-8", "surrogateescape")
 
@@ -101,10 +220,12 @@ class _Look:
         self.root = root
         self.totals: Dict[str, int] = dict.fromkeys(_TOTALS, 0)
         self.versions: Dict[str, _Version] = {}
-        self.leftovers: List[Tuple[str, os.stat_result, int, int, int, int]] = []
+        self.leftovers: List[_Leftover] = []
         self.damage: List[Dict[str, str]] = []
         self.unreached: List[Dict[str, Any]] = []
         self.vcs: List[Dict[str, Any]] = []
+        self.clones: List[_Clone] = []
+        self.origins: Dict[str, Set[str]] = {}
         self.unknown: List[_Tree] = []
         self.last = 0
         mount = mounts.by_id().get(root.mount)
@@ -141,12 +262,14 @@ class _Look:
             finally:
                 os.close(cache)
         self._modules(self.root.fd, "", 0)
+        self._owners()
         for version in self.versions.values():
             self._check(version)
 
     def _cache(self, fd: int) -> None:
         self._count(os.fstat(fd))
-        for name, st in dirs.entries(fd):
+        # Clones first: only where there are any, the files of cache/download are asked for their modules.
+        for name, st in sorted(dirs.entries(fd), key=lambda item: item[0] != "vcs"):
             if not stat.S_ISDIR(st.st_mode):
                 self._count(st)
                 continue
@@ -188,7 +311,8 @@ class _Look:
                 os.close(child)
 
     def _files(self, fd: int, folder: str) -> None:
-        self._count(os.fstat(fd), "downloads_allocated")
+        place = os.fstat(fd)
+        self._count(place, "downloads_allocated")
         for name, st in dirs.entries(fd):
             self._count(st, "downloads_allocated")
             path = "cache/download/%s/@v/%s" % (folder, name)
@@ -199,18 +323,67 @@ class _Look:
             if part not in ("lock", "partial"):  # an eviction may make these too
                 self.last = max(self.last, st.st_mtime_ns)
             if part == "tmp":
-                hold = _OWNER if st.st_uid != self.root.uid else 0
-                self.leftovers.append((path, st, dirs.freed_by_unlink(st), st.st_size, 1, hold))
+                hold, owner = self._rights(st, place, _TMP_FILE.match(name) is not None)
+                self.leftovers.append(_Leftover(path, st, dirs.freed_by_unlink(st), st.st_size, 1, hold, owner))
             elif stem and part in _PARTS:
                 key = "%s@%s" % (folder, stem)
                 version = self.versions.get(key)
                 if version is None:
-                    version = self.versions[key] = _Version(folder, stem)
+                    version = self.versions[key] = _Version(folder, stem, place)
                 version.files[part] = st
+                if part == "info" and self.clones:
+                    self._origin(fd, name, folder)
+
+    def _origin(self, fd: int, name: str, folder: str) -> None:
+        """Notes which module comes from which repository."""
+        try:
+            address = clones.origin(dirs.read_small(name, fd, 8192))
+            if address:
+                self.origins.setdefault(address, set()).add(modpath.unescape_path(folder))
+        except (OSError, ValueError):
+            pass
+
+    # whose rights an eviction needs
+
+    def _rights(self, st: os.stat_result, folder: os.stat_result, roots: bool) -> Tuple[int, int]:
+        """Hold and owner of a file or tree in *folder*.
+
+        What somebody's ``sudo go`` left in another user's cache needs root: such a thing must be root's alone
+        (*roots*, and no second hard link), or it is held. Nothing else of another owner is touched.
+        """
+        mine = self.root.uid
+        if st.st_uid == mine:
+            reached = folder.st_uid == mine or mine == 0 or bool(folder.st_mode & 0o022)
+            return (0 if reached else _OWNER), 0
+        if self._is_roots(st) and roots and folder.st_uid in (0, mine):
+            return 0, 1
+        return _OWNER, 0
+
+    def _is_roots(self, st: Optional[os.stat_result]) -> bool:
+        if st is None or st.st_uid != 0 or self.root.uid == 0:
+            return False
+        return stat.S_ISDIR(st.st_mode) or (stat.S_ISREG(st.st_mode) and st.st_nlink == 1)
+
+    def _owners(self) -> None:
+        """Holds what is root's but not proven to be a module's: only a go command of root writes root's .ziphash."""
+        for version in self.versions.values():
+            tree = version.tree
+            if tree is not None and tree.owner and not self._is_roots(version.files.get("ziphash")):
+                version.tree = tree._replace(hold=_OWNER, owner=0)
+            elif tree is not None and not tree.owner and not tree.hold:
+                # Its lock and its mark are files of the @v folder.
+                version.tree = tree._replace(hold=self._rights(tree.st, version.place, False)[0])
+        for number, left in enumerate(self.leftovers):
+            match = _TMP_TREE.match(left.path)
+            if left.owner and match is not None:
+                known = self.versions.get(match.group(1))
+                if known is None or not self._is_roots(known.files.get("ziphash")):
+                    self.leftovers[number] = left._replace(hold=_OWNER, owner=0)
 
     # extracted trees
 
     def _modules(self, fd: int, path: str, depth: int) -> None:
+        folder = os.fstat(fd)
         for name, st in dirs.entries(fd):
             if not path and name == "cache":
                 continue
@@ -225,7 +398,7 @@ class _Look:
                 continue
             try:
                 if "@" in name:
-                    self._tree(child, where, st)
+                    self._tree(child, where, st, folder)
                 elif depth < _DEEPEST_MODULE:
                     self._count(st)
                     self._modules(child, where, depth + 1)
@@ -234,14 +407,17 @@ class _Look:
             finally:
                 os.close(child)
 
-    def _tree(self, fd: int, path: str, st: os.stat_result) -> None:
-        size, freed, inodes, hold = self._measure(fd, path, "trees_allocated")
-        if st.st_uid != self.root.uid:
-            hold = _OWNER
+    def _tree(self, fd: int, path: str, st: os.stat_result, folder: os.stat_result) -> None:
+        sums = self._measure(fd, path, "trees_allocated")
+        hold, owner = self._rights(st, folder, sums.roots)
+        hold = hold if hold == _OWNER else sums.hold
         if path not in self.versions and _is_leftover(path):
-            self.leftovers.append((path, st, freed, size, inodes, hold))
+            self.leftovers.append(_Leftover(path, st, sums.freed, sums.size, sums.inodes, hold, owner))
             return
-        tree = _Tree(path, st, size, freed, inodes, hold)
+        read = 0
+        if self.atime and path.startswith(TOOLCHAIN + "@"):
+            read = self._started(fd)
+        tree = _Tree(path, st, sums.size, sums.freed, sums.inodes, hold, owner, read)
         version = self.versions.get(path)
         if version is None:
             self.unknown.append(tree)
@@ -249,11 +425,27 @@ class _Look:
             version.tree = tree
         self.last = max(self.last, st.st_mtime_ns)
 
-    def _measure(self, top: int, path: str, part: str) -> Tuple[int, int, int, int]:
-        """Bytes, bytes freed, inodes and a hold of everything below an open directory, without recursion."""
+    @staticmethod
+    def _started(fd: int) -> int:
+        """When the go program of a toolchain was last read: starting it is reading it (execve(2))."""
+        try:
+            inner = dirs.open_dir("bin", fd)
+        except OSError:
+            return 0
+        try:
+            st = dirs.lstat_or_none("go", inner)
+            return st.st_atime_ns if st is not None and stat.S_ISREG(st.st_mode) else 0
+        finally:
+            os.close(inner)
+
+    def _measure(self, top: int, path: str, part: str, clone: bool = False) -> _Sum:
+        """What lies below an open directory, without recursion; in a *clone* the files of a repository are at home."""
         own = os.fstat(top)
         self._count(own, part)
+        mine = self.root.uid
         size, freed, inodes, hold, below = 0, own.st_blocks * 512, 1, 0, 0
+        changed = own.st_ctime_ns
+        roots = own.st_uid == 0 and mine != 0
         stack: List[Tuple[int, List[str]]] = [(top, dirs.names(top))]
         lstat = os.stat
         while stack:
@@ -267,22 +459,34 @@ class _Look:
             try:
                 st = lstat(name, dir_fd=fd, follow_symlinks=False)
             except OSError:
+                roots = False
                 continue
             inodes += 1
             blocks = st.st_blocks * 512
             below += blocks
-            if name in _REPOSITORIES:  # a folder, or the file of a work tree or submodule
-                hold = hold or _REPOSITORY
+            if st.st_ctime_ns > changed:
+                changed = st.st_ctime_ns
+            if name[0] == ".":
+                if name.startswith(NFS):
+                    hold = _NETWORK
+                elif name in _REPOSITORIES and not clone:  # a folder, or the file of a work tree or submodule
+                    hold = hold or _REPOSITORY
             if stat.S_ISDIR(st.st_mode):
                 freed += blocks
-                if st.st_uid != self.root.uid:
-                    hold = hold or _OWNER
+                if st.st_uid != mine:
+                    # Of root's own trees those stay that are not root's alone, see _rights.
+                    hold = hold or (0 if roots and st.st_uid == 0 else _OWNER)
+                    roots = roots and st.st_uid == 0
+                else:
+                    roots = False
                 child = self._open(name, fd, path) if len(stack) < _DEEPEST_TREE else -1
                 if child < 0:
                     hold = _PART
                     continue
                 stack.append((child, dirs.names(child)))
                 continue
+            if roots and (not self._is_roots(st) or st.st_mode & 0o222):
+                roots = False
             size += st.st_size
             if st.st_nlink == 1:
                 freed += blocks
@@ -292,21 +496,24 @@ class _Look:
         totals["bytes"] += size
         if part:
             totals[part] += below
-        return size, freed, inodes, hold
+        return _Sum(size, freed, inodes, hold, changed, roots)
 
     # version control clones
 
     def _vcs(self, fd: int) -> None:
-        self._count(os.fstat(fd), "vcs_allocated")
+        folder = os.fstat(fd)
+        self._count(folder, "vcs_allocated")
         for name, st in dirs.entries(fd):
             if not stat.S_ISDIR(st.st_mode):
                 self._count(st, "vcs_allocated")
                 continue
-            child = self._open(name, fd, "cache/vcs/" + name)
+            path = "cache/vcs/" + name
+            child = self._open(name, fd, path)
             if child < 0:
                 continue
             try:
-                _size, freed, _inodes, _hold = self._measure(child, "cache/vcs/" + name, "vcs_allocated")
+                sums = self._measure(child, path, "vcs_allocated", clone=True)
+                used = clone_used(child, self.atime)
                 secret = False
                 try:
                     secret = bool(_SECRET.search(dirs.read_small("config", child)))
@@ -314,22 +521,37 @@ class _Look:
                     pass
             finally:
                 os.close(child)
-            url = self._remote(fd, name + ".info")
-            shown = mask(url)
-            found = {"path": "cache/vcs/" + name, "remote": shown, "bytes": freed}
-            found["credentials"] = secret or shown != url
+            hold = self._rights(st, folder, False)[0] or sums.hold
+            if clones.is_leftover(name):
+                self.leftovers.append(_Leftover(path, st, sums.freed, sums.size, sums.inodes, hold, 0))
+                continue
+            info = dirs.lstat_or_none(name + ".info", fd)
+            text = self._info(fd, name + ".info", info)
+            known = clones.parse_info(text)
+            shown = mask(text) if known is not None else ""
+            found = {"path": path, "remote": shown, "bytes": sums.freed}
+            found["credentials"] = secret or (known is not None and shown != text)
             self.vcs.append(found)
+            if len(name) != 64:
+                continue  # no name that Go gives
+            used = max(used, sums.changed)
+            for part in (".info", ".lock"):
+                file = dirs.lstat_or_none(name + part, fd)
+                if file is not None:
+                    used = max(used, file.st_mtime_ns, file.st_ctime_ns if part == ".info" else 0)
+            program, address = known if known is not None and clones.is_gos(name, text) else ("", "")
+            sums = sums._replace(hold=hold)
+            self.clones.append(_Clone(name, st, sums, used, info, program, address))
 
-    def _remote(self, fd: int, name: str) -> str:
-        """The address that a clone is of; '' where the file is not what Go writes (it could be anybody's)."""
-        st = dirs.lstat_or_none(name, fd)
+    def _info(self, fd: int, name: str, st: Optional[os.stat_result]) -> str:
+        """What Go noted of a clone; '' where the file is not what Go writes (it could be anybody's)."""
         if st is None or st.st_uid != self.root.uid or st.st_nlink != 1 or st.st_size > 4096:
             return ""
         try:
-            text = dirs.read_small(name, fd, 4096).decode("utf-8", "replace").strip()
+            text = dirs.read_small(name, fd, 4096).decode("utf-8", "surrogateescape")
         except OSError:
             return ""
-        return text if _CLONE.match(text) else ""
+        return text[:-1] if text.endswith("\n") else text
 
     # what it means
 
@@ -358,12 +580,13 @@ class _Look:
         if marker is not None and self.atime:
             found = max(found, marker.st_atime_ns)
         if version.tree is not None:
-            found = max(found, version.tree.st.st_mtime_ns, version.tree.st.st_ctime_ns)
+            found = max(found, version.tree.st.st_mtime_ns, version.tree.st.st_ctime_ns, version.tree.read)
         return found
 
     def result(self) -> Survey:
         root, entries = self.root, Entries()
         labels: List[str] = []
+        named: List[Tuple[str, str]] = []
         sizes: Dict[str, int] = {}
         toolchains: List[Dict[str, Any]] = []
         modules = set()
@@ -382,13 +605,19 @@ class _Look:
                 continue
             held = self._add(entries, version, len(labels))
             labels.append(label)
+            named.append((module, number))
             sizes[label] = held
             if module == TOOLCHAIN:
                 toolchains.append({"version": number, "bytes": held})
-        for path, st, freed, size, inodes, hold in sorted(self.leftovers, key=lambda item: item[0]):
+        for clone in sorted(self.clones, key=lambda item: item.name):
+            self._add_clone(entries, clone, labels, named)
+        for left in sorted(self.leftovers, key=lambda item: item.path):
+            st = left.st
             used = max(st.st_mtime_ns, st.st_ctime_ns)
-            row = entries.add(_bytes(path), LEFTOVER, 0, used, st.st_mtime_ns, st.st_ino, freed, size, inodes)
-            entries.hold[row] = hold
+            row = entries.add(
+                _bytes(left.path), LEFTOVER, 0, used, st.st_mtime_ns, st.st_ino, left.freed, left.size, left.inodes
+            )
+            entries.hold[row], entries.owner[row] = left.hold, left.owner
         for tree in sorted(self.unknown, key=lambda item: item.path):
             row = self._add_tree(entries, tree, TREE, max(tree.st.st_mtime_ns, tree.st.st_ctime_ns), -1)
             entries.hold[row] = entries.hold[row] or _UNKNOWN
@@ -413,7 +642,7 @@ class _Look:
             labels,
             entries,
             GRAIN_RELATIME,
-            "atime of .ziphash" if self.atime else "arrival (the mount records no access times)",
+            "atime of .ziphash" if self.atime else ARRIVAL,
             MARGINS,
             self.last,
             self.totals,
@@ -421,6 +650,8 @@ class _Look:
             self.damage,
             self.unreached,
             None,
+            ranks(named),
+            ((root.uid, root.gid), (0, 0)) if any(entries.owner) else ((root.uid, root.gid),),
         )
 
     def _add(self, entries: Entries, version: _Version, group: int) -> int:
@@ -438,8 +669,11 @@ class _Look:
         if zipped is not None:
             self.totals["zips"] += 1
             marker = files.get("ziphash")
-            freed = dirs.freed_by_unlink(zipped) + (0 if marker is None else dirs.freed_by_unlink(marker))
+            freed, files_gone = dirs.freed_by_unlink(zipped), 1
             held += freed
+            if tree is None and marker is not None:  # while a tree is there its .ziphash stays
+                freed += dirs.freed_by_unlink(marker)
+                files_gone = 2
             zip_row = entries.add(
                 _bytes(version.where + ".zip"),
                 ZIP,
@@ -449,13 +683,39 @@ class _Look:
                 zipped.st_ino,
                 freed,
                 zipped.st_size,
-                1 if marker is None else 2,
+                files_gone,
                 group,
             )
             entries.waits[zip_row] = row
-            if zipped.st_uid != self.root.uid:
-                entries.hold[zip_row] = _OWNER
+            hold, owner = self._rights(zipped, version.place, self._is_roots(marker))
+            # What keeps a tree keeps what it could be made from.
+            entries.hold[zip_row] = hold or (entries.hold[row] if row >= 0 else 0)
+            entries.owner[zip_row] = owner
         return held
+
+    def _add_clone(self, entries: Entries, clone: _Clone, labels: List[str], named: List[Tuple[str, str]]) -> None:
+        label = ""
+        if clone.program:
+            label = clones.label_of(clone.program, clone.address, self.origins.get(clone.address, set()))
+        group = -1
+        if label:
+            group = len(labels)
+            labels.append(label)
+            named.append((label.rpartition("@")[0], clones.VERSION))
+        info = clone.info
+        row = entries.add(
+            _bytes("cache/vcs/" + clone.name),
+            CLONE,
+            0,
+            clone.used,
+            clone.st.st_mtime_ns,
+            clone.st.st_ino,
+            clone.sums.freed + (0 if info is None else dirs.freed_by_unlink(info)),
+            clone.sums.size,
+            clone.sums.inodes + (0 if info is None else 1),
+            group,
+        )
+        entries.hold[row] = clone.sums.hold or (0 if label else _UNKNOWN_CLONE)
 
     def _add_tree(self, entries: Entries, tree: _Tree, tier: int, used: int, group: int) -> int:
         row = entries.add(
@@ -470,5 +730,18 @@ class _Look:
             tree.inodes,
             group,
         )
-        entries.hold[row] = tree.hold
+        entries.hold[row], entries.owner[row] = tree.hold, tree.owner
         return row
+
+
+def clone_used(fd: int, atime: bool) -> int:
+    """The newest sign of use at the top of a clone, Unix nanoseconds; *atime*: whether access times are recorded.
+
+    Every operation reads ``config`` and ``HEAD``; what fetches writes ``FETCH_HEAD``, ``packed-refs`` or ``shallow``.
+    """
+    found = os.fstat(fd).st_mtime_ns
+    for name, st in dirs.entries(fd):
+        found = max(found, st.st_ctime_ns)
+        if atime and name in _READ:
+            found = max(found, st.st_atime_ns)
+    return found

@@ -24,7 +24,7 @@ from ..._fs import dirs
 from ..._fs.identity import Root
 from ..._go import dirhash, modpath
 from ..._go.dirhash import TreeProblem, ZipProblem
-from . import TOOLCHAIN
+from . import TOOLCHAIN, without_copies
 
 CLASSES = ("zip", "tree", "ziphash", "info", "mod")
 #: What does not fit must have been left alone for this long (seconds) before it is called damaged.
@@ -501,11 +501,7 @@ class _Verify:
         finally:
             os.close(fd)
         if one.path == TOOLCHAIN:
-            # A toolchain's zip has _go.mod files, which Go copies to go.mod before the first run
-            # (cmd/go/internal/toolchain/select.go).
-            for name in [name for name in digests if name == b"go.mod" or name.endswith(b"/go.mod")]:
-                if digests.get(name[:-6] + b"_go.mod") == digests[name]:
-                    del digests[name]
+            without_copies(digests)
         return digests, total[0]
 
     def _tree_h1(self, one: _Version, digests: Dict[bytes, bytes]) -> str:
