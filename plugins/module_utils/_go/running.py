@@ -210,7 +210,12 @@ def _program(base: str) -> Optional[str]:
             return _programs[key]
         if not stat.S_ISREG(st.st_mode):
             return None
-        fd = os.open(base + "/exe", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+        try:
+            # it may lie in a cache: looking leaves no trace
+            fd = os.open(base + "/exe", flags | os.O_NOATIME)
+        except PermissionError:
+            fd = os.open(base + "/exe", flags)
         try:
             found = running_exe.program(fd)
         finally:

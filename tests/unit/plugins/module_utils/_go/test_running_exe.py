@@ -149,3 +149,10 @@ def test_a_go_program_that_maps_a_build_cache_is_a_tool(tmp_path: pathlib.Path) 
     maps = "7f00-7f10 r--s 00000000 fe:01 5   /c/ab/%s-d\n" % ("ab" * 32)
     data = elf({".go.buildinfo": build_info("example.org/analyzer")})
     assert [one.name for one in running.scan(_proc(tmp_path, "analyzer", data, maps)).tools] == ["analyzer"]
+
+
+def test_looking_at_an_executable_leaves_its_access_time_alone(tmp_path: pathlib.Path) -> None:
+    proc = _proc(tmp_path, "renamed", elf({".go.buildinfo": build_info("cmd/go")}))
+    os.utime(tmp_path / "renamed", (1, 2_000_000_000))
+    assert running.scan(proc).tools
+    assert (tmp_path / "renamed").stat().st_atime == 1
