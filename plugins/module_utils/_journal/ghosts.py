@@ -14,11 +14,11 @@ from __future__ import annotations
 import sys
 import zlib
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from hashlib import blake2b
 from itertools import compress
-from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from .._core.survey import SECOND
 
@@ -41,6 +41,10 @@ _MOST_BLOCKS = 2**32 - 1
 # Time stamps of files come from the kernel's coarse clock, and some file systems count in steps of two seconds.
 _SLACK = 2
 _CHUNK = 8192
+# What is looked up at once: a part of all hashes, by their first bits, so that a million take some megabytes.
+_PARTS = 16
+_PART_SHIFT = 60
+_COUNTED = -(2**63)  # no time of an entry; see _core/survey.py, Entries.add
 
 
 # Full hours without use -> class.
@@ -67,6 +71,9 @@ class Ghosts(NamedTuple):
         return sums
 
 
+_NONE = array("q")
+
+
 class Back(NamedTuple):
     """What has come back.
 
@@ -80,7 +87,7 @@ class Back(NamedTuple):
     day_entries: int = 0
     day_bytes: int = 0
     day_age: int = -1
-    seconds: Tuple[int, ...] = ()
+    seconds: array[int] = _NONE
     restored_entries: int = 0
     restored_bytes: int = 0
     undated_entries: int = 0
@@ -160,13 +167,17 @@ def make(
     if len(hashes) != len(freed) or (used is not None and len(used) != len(hashes)):
         raise ValueError("ghosts: %d keys, %d sizes" % (len(hashes), len(freed)))
     order = sorted(range(len(hashes)), key=hashes.__getitem__)[: max(0, most)]
-    blocks = array("I", [max(0, min(-(-freed[row] // _BLOCK), _MOST_BLOCKS)) for row in order])
+    if freed and (min(freed) < 0 or max(freed) > _MOST_BLOCKS * _BLOCK):
+        freed = [max(0, min(size, _MOST_BLOCKS * _BLOCK)) for size in freed]
+    blocks = array("I", [(freed[row] + _BLOCK - 1) // _BLOCK for row in order])
     if used is None:
         ages = bytes([UNKNOWN]) * len(order)
     else:
-        hour, oldest = _HOUR * SECOND, len(_CLASSES) - 1
-        classes = [_CLASSES[max(0, min((at - moment) // hour, oldest))] for moment in used]
-        ages = bytes([classes[row] for row in order])
+        hour, longest = _HOUR * SECOND, AGES[-1] * SECOND
+        if used and (max(used) > at or min(used) < at - longest):
+            used = [max(at - longest, min(moment, at)) for moment in used]
+        classes = _CLASSES
+        ages = bytes([classes[(at - used[row]) // hour] for row in order])
     return Ghosts(array("Q", [hashes[row] for row in order]), blocks, ages)
 
 
@@ -207,26 +218,39 @@ def unpack(data: bytes) -> Ghosts:
     return Ghosts(hashes, blocks, ages)
 
 
-def present(gone: Sequence[Ghosts], keys: Iterable[bytes], mtimes: Sequence[int]) -> Dict[int, int]:
-    """Hash -> mtime (Unix nanoseconds) of the surveyed entries that may be among *gone* (a few are not:
-    :func:`settle` sorts them out). A table of the hashes' first bits keeps time and memory down."""
+class Found(NamedTuple):
+    """Surveyed entries that may be ghosts, in parts by the first bits of their hashes: parallel columns."""
+
+    hashes: Tuple[array[int], ...]
+    mtimes: Tuple[array[int], ...]
+
+    def __bool__(self) -> bool:
+        return any(self.hashes)
+
+
+def present(gone: Sequence[Ghosts], keys: Iterable[bytes], mtimes: Sequence[int]) -> Found:
+    """The surveyed entries *keys*, modified at *mtimes* (Unix nanoseconds), that may be among *gone*.
+
+    A few are not (:func:`settle` sorts them out): a table of the hashes' first bits keeps time and memory down.
+    """
+    found = Found(tuple(array("Q") for _part in range(_PARTS)), tuple(array("q") for _part in range(_PARTS)))
     total = sum(len(one.hashes) for one in gone)
     if not total:
-        return {}
-    bits = max(10, min(24, (total * 16).bit_length()))
-    shift = 64 - bits
-    table = bytearray(1 << bits)
+        return found
+    shift = 64 - max(10, min(24, (total * 16).bit_length()))
+    table = bytearray(1 << (64 - shift))
     for one in gone:
         for value in one.hashes:
             table[value >> shift] = 1
-    found: Dict[int, int] = {}
     row = 0
     chunk: List[bytes] = []
 
     def take() -> None:
         for at, value in enumerate(_hashes(chunk), row):
             if table[value >> shift]:
-                found[value] = mtimes[at]
+                part = value >> _PART_SHIFT
+                found.hashes[part].append(value)
+                found.mtimes[part].append(mtimes[at])
 
     for key in keys:
         chunk.append(key)
@@ -238,74 +262,107 @@ def present(gone: Sequence[Ghosts], keys: Iterable[bytes], mtimes: Sequence[int]
     return found
 
 
-def settle(gone: Ghosts, at: int, found: Dict[int, int], now: int, done: Set[int]) -> Tuple[Ghosts, Back]:
-    """Takes out of *gone*, evicted at *at*, what :func:`present` found: what is still away, and what came back.
+class _Count:
+    """What has come back of one block so far."""
 
-    Hashes in *done* were counted for a later run already and are only taken out; those counted here are added to it.
-    Times in Unix nanoseconds; a clock set back makes no negative ages.
-    """
-    hits = found.keys() & gone.hashes
-    if not hits:
-        return gone, Back()
-    keep = bytearray(b"\x01") * len(gone.hashes)
-    moment, present_time = at // SECOND, now // SECOND
-    seconds = array("q")
-    entries = size = day_entries = day_size = restored = restored_size = undated = undated_size = 0
-    day_age = -1
-    hashes, blocks, ages = gone.hashes, gone.blocks, gone.ages
-    for place, value in enumerate(hashes):
-        if value not in hits:
-            continue
-        keep[place] = 0
-        if value in done:
-            continue
-        done.add(value)
-        freed = blocks[place] * _BLOCK
-        made = found[value] // SECOND
-        if present_time < moment - _SLACK:
-            undated += 1
-            undated_size += freed
-        elif made < moment - _SLACK:
-            restored += 1
-            restored_size += freed
+    def __init__(self, at: int, gone: Ghosts) -> None:
+        self.at = at // SECOND
+        self.gone = gone
+        self.keep = bytearray(b"\x01") * len(gone.hashes)
+        self.anew = [0, 0]
+        self.day = [0, 0]
+        self.day_age = -1
+        self.restored = [0, 0]
+        self.undated = [0, 0]
+        self.seconds = array("q")
+
+    def add(self, place: int, made: int, now: int) -> None:
+        size = self.gone.blocks[place] * _BLOCK
+        if now < self.at - _SLACK:
+            cell = self.undated
+        elif made < self.at - _SLACK:
+            cell = self.restored
         else:
-            after = max(0, min(made, present_time) - moment)
-            seconds.append(after)
-            entries += 1
-            size += freed
+            cell = self.anew
+            after = max(0, min(made, now) - self.at)
+            self.seconds.append(after)
             if after <= DAY:
-                day_entries += 1
-                day_size += freed
-                day_age = max(day_age, ages[place])
-    rest = Ghosts(array("Q", compress(hashes, keep)), array("I", compress(blocks, keep)), bytes(compress(ages, keep)))
-    back = Back(
-        entries, size, day_entries, day_size, day_age, tuple(seconds), restored, restored_size, undated, undated_size
-    )
-    return rest, back
+                self.day[0] += 1
+                self.day[1] += size
+                age = self.gone.ages[place]
+                if age > self.day_age:
+                    self.day_age = age
+        cell[0] += 1
+        cell[1] += size
+
+    def rest(self) -> Ghosts:
+        if all(self.keep):
+            return self.gone
+        return _kept(self.gone, self.keep)
+
+    def back(self) -> Back:
+        return Back(
+            self.anew[0],
+            self.anew[1],
+            self.day[0],
+            self.day[1],
+            self.day_age,
+            self.seconds,
+            self.restored[0],
+            self.restored[1],
+            self.undated[0],
+            self.undated[1],
+        )
+
+
+def settle(gone: Sequence[Tuple[int, Ghosts]], found: Found, now: int) -> List[Tuple[Ghosts, Back]]:
+    """What is left of each block of *gone*, (time of the eviction, ghosts), newest first, and what came back of it.
+
+    An entry in several blocks is counted for the newest and taken out of all; a block of which nothing came back is
+    returned as it is. Times in Unix nanoseconds; a clock set back makes no negative ages.
+    """
+    counts = [_Count(at, one) for at, one in gone]
+    second = now // SECOND
+    for part in range(_PARTS):
+        if not found.hashes[part]:
+            continue
+        there = dict(zip(found.hashes[part], found.mtimes[part]))
+        for count in counts:
+            hashes = count.gone.hashes
+            start = bisect_left(hashes, part << _PART_SHIFT)
+            mine = hashes[start : bisect_left(hashes, (part + 1) << _PART_SHIFT, start)]
+            hits = there.keys() & mine
+            if not hits:
+                continue
+            for place, value in enumerate(mine, start):
+                if value in hits:
+                    count.keep[place] = 0
+                    made = there[value]
+                    if made != _COUNTED:
+                        count.add(place, made // SECOND, second)
+                        there[value] = _COUNTED
+    return [(count.rest(), count.back()) for count in counts]
 
 
 def regret(
     gone: Sequence[Tuple[int, Ghosts]], keys: Iterable[bytes], mtimes: Sequence[int], now: int
-) -> Tuple[List[Ghosts], List[Back]]:
-    """What of *gone*, blocks of (time of the eviction, ghosts) newest first, is there again among surveyed entries.
-
-    Returns what is left of each block and what came back of it. Times in Unix nanoseconds.
-    """
-    found = present([one for _at, one in gone], keys, mtimes)
-    done: Set[int] = set()
-    pairs = [settle(one, at, found, now, done) for at, one in gone]
-    return [rest for rest, _back in pairs], [back for _rest, back in pairs]
+) -> List[Tuple[Ghosts, Back]]:
+    """What of *gone* is there again among the surveyed entries: :func:`present` and :func:`settle` in one."""
+    return settle(gone, present([one for _at, one in gone], keys, mtimes), now)
 
 
-def without(gone: Ghosts, keys: Iterable[bytes]) -> Ghosts:
-    """*gone* less the entries named *keys*."""
-    drop = set(_hashes(keys))
-    keep = [value not in drop for value in gone.hashes]
+def _kept(gone: Ghosts, keep: Sequence[int]) -> Ghosts:
     return Ghosts(
         array("Q", compress(gone.hashes, keep)),
         array("I", compress(gone.blocks, keep)),
         bytes(compress(gone.ages, keep)),
     )
+
+
+def without(gone: Ghosts, keys: Iterable[bytes]) -> Ghosts:
+    """*gone* less the entries named *keys*."""
+    drop = set(_hashes(keys))
+    return _kept(gone, [value not in drop for value in gone.hashes])
 
 
 # A histogram of seconds in half octaves, so that counts of several surveys can be added and still have a median.

@@ -28,7 +28,6 @@ from typing import (
     NamedTuple,
     Optional,
     Sequence,
-    Set,
     Tuple,
 )
 from urllib.parse import quote
@@ -589,16 +588,9 @@ class Journal:
         return found
 
     @staticmethod
-    def _settle(
-        blocks: Sequence[_Block], found: Dict[int, int], now: int
-    ) -> List[Tuple[_Block, ghosts.Ghosts, ghosts.Back]]:
-        done: Set[int] = set()
-        settled = []
-        for block in blocks:
-            rest, back = ghosts.settle(block.gone, block.at, found, now, done)
-            if rest is not block.gone:
-                settled.append((block, rest, back))
-        return settled
+    def _settle(blocks: Sequence[_Block], found: ghosts.Found, now: int) -> List[_Settled]:
+        pairs = ghosts.settle([(block.at, block.gone) for block in blocks], found, now)
+        return [_Settled(block, rest, back) for block, (rest, back) in zip(blocks, pairs) if rest is not block.gone]
 
     def _come_back(self, block: _Block, rest: ghosts.Ghosts, packed: bytes, back: ghosts.Back) -> None:
         if rest.hashes:
@@ -763,6 +755,12 @@ class _Block(NamedTuple):
     at: int
     revision: int
     gone: ghosts.Ghosts
+
+
+class _Settled(NamedTuple):
+    block: _Block
+    rest: ghosts.Ghosts
+    back: ghosts.Back
 
 
 def _total(backs: Iterable[ghosts.Back]) -> ghosts.Back:

@@ -91,7 +91,8 @@ def child(work: Callable[[], Any]) -> int:
 
 
 def ended(pid: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    status = os.waitpid(pid, 0)[1]
+    return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
 def dump(path: pathlib.Path) -> list[str]:
