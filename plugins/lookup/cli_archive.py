@@ -97,7 +97,7 @@ def write(data: bytes, folder: str) -> str:
     return path
 
 
-class LookupModule(LookupBase):
+class LookupModule(LookupBase):  # type: ignore[misc]
     """Entry point for Ansible's plugin loader."""
 
     def run(self, terms: t.Sequence[str], variables: t.Any = None, **kwargs: t.Any) -> list[str]:

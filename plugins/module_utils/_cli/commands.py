@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import Any, Callable, Dict, List, NamedTuple, Tuple, Type
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, Type
 
 from .._core.units import BadPolicy
 from .._host import schema
@@ -17,6 +17,7 @@ from .main import DAMAGED, DONE, FAILED, LEFT_OUT, REFUSED, STOPPED
 from .stopping import Stop, Stopped
 
 Result = Dict[str, Any]
+_REFUSALS = (("_host.find", "BadRequest"), ("_host.plans", "NoPlan"), ("_core.plan", "BadPlan"))
 
 
 class _Answer(NamedTuple):
@@ -34,7 +35,7 @@ def run(options: argparse.Namespace, words: List[str]) -> int:
     try:
         answer = command(options, stop)
     except ValueError as exc:
-        if not isinstance(exc, (document.BadFile, BadPolicy, *_bad_request())):
+        if not isinstance(exc, (document.BadFile, BadPolicy, *_refusals())):
             raise
         answer = _refused(options, str(exc))
     except Stopped as exc:
@@ -51,10 +52,15 @@ def run(options: argparse.Namespace, words: List[str]) -> int:
     return answer.code
 
 
-def _bad_request() -> Tuple[Type[ValueError], ...]:
-    # Without the room that finds caches nobody can have raised its error.
-    find = sys.modules.get(schema.__name__.replace("schema", "find"))
-    return (find.BadRequest,) if find is not None else ()
+def _refusals() -> Tuple[Type[ValueError], ...]:
+    """The errors that rooms raise before they touch anything; a room that is not imported has raised none."""
+    base = __name__.rpartition("._cli.")[0]
+    found: List[Type[ValueError]] = []
+    for room, name in _REFUSALS:
+        module = sys.modules.get("%s.%s" % (base, room))
+        if module is not None:
+            found.append(getattr(module, name))
+    return tuple(found)
 
 
 def _nothing(options: argparse.Namespace) -> Result:
@@ -63,8 +69,13 @@ def _nothing(options: argparse.Namespace) -> Result:
     if options.command == "survey":
         return dict(schema.empty(), filesystems=[], work_folders={})
     if options.command == "history":
-        return {"changed": False, "runs": []}
-    return dict(schema.empty(), acts=False)
+        return dict(schema.empty(), runs=[], policies=[])
+    return _no_purge()
+
+
+def _no_purge() -> Result:
+    """What _host.purge.nothing returns, without importing all that a purge needs; a test compares them."""
+    return dict(schema.empty(), acts=False, largest=[], plan_file="", plan=[], advice=[])
 
 
 def _refused(options: argparse.Namespace, text: str) -> _Answer:
@@ -110,7 +121,7 @@ def _survey(options: argparse.Namespace, stop: Stop) -> _Answer:
 def _plan(options: argparse.Namespace, stop: Stop) -> _Answer:
     if options.check_policy:
         return _check_policy(options)
-    return _purge(options, stop, True)
+    return _purge(options, stop, not options.save)
 
 
 def _prune(options: argparse.Namespace, stop: Stop) -> _Answer:
@@ -121,21 +132,21 @@ def _prune(options: argparse.Namespace, stop: Stop) -> _Answer:
     return _purge(options, stop, options.check)
 
 
-def _room_everywhere(options: argparse.Namespace) -> Any:
+def _room_everywhere(options: argparse.Namespace) -> Optional[_Answer]:
     """The answer where no file system is below the start mark, so that no cache needs to be looked for; else None."""
     from .._core import policy as policies
     from . import gate
 
     found = _load(options)
     try:
-        policy = policies.parse(found.policy, gate.KIND_NAMES)
+        policy = policies.parse(policies.DEFAULT if found.policy is None else found.policy, gate.KIND_NAMES)
     except BadPolicy as exc:
         raise _policy_error(found, exc) from None
     places = gate.room_everywhere(policy, found.paths)
     if places is None:
         return None
     text = "enough is free on every file system here: nothing to do, and no cache was looked for"
-    result = dict(schema.empty(), acts=False, looked_at=places, msg=text)
+    result = dict(_no_purge(), looked_at=places, msg=text)
     return _Answer(result, [text], DONE)
 
 
@@ -148,34 +159,35 @@ def _purge(options: argparse.Namespace, stop: Stop, check: bool) -> _Answer:
     request = _request(found)
     stop.listen(gently=not check)
     stop.end_jobs()
-    words = "planning" if check else "planning and evicting"
+    saves = options.command == "plan" and options.save
+    words = "planning" if check or saves else "planning and evicting"
+    saved = options.plan if options.command == "prune" else ""
     with Progress(words, wanted=not options.json) as progress:
         more: Dict[str, Any] = {"step": progress.step} if progress.on else {}
         try:
-            result = purge.run(request, found.policy, purge.Options(check, **more))
+            result = purge.run(request, found.policy, purge.Options(check, save=saves, saved=saved, door="cli", **more))
             code = DONE
             text = schema.sentence(result, check)
         except BadPolicy as exc:
             raise _policy_error(found, exc) from None
         except purge.Failed as exc:
             result, code, text = exc.result, FAILED, str(exc)
-    if code == DONE and not check and not result["evicted_entries"] and result["left_out_entries"]:
-        code = LEFT_OUT
-    if stop:
+    if stop and code == DONE:
         result["notes"].append("stopped by %s; the next run does the rest" % stop.name)
-        code = code or STOPPED
-        if code == LEFT_OUT:
-            code = STOPPED
+        code = STOPPED
+    elif code == DONE and not check and not result["evicted_entries"] and result["left_out_entries"]:
+        code = LEFT_OUT
     result["msg"] = text
-    return _Answer(result, tables.purge(result, check, entries=options.command == "plan"), code)
+    return _Answer(result, tables.purge(result, check or saves, entries=options.command == "plan"), code)
 
 
 def _check_policy(options: argparse.Namespace) -> _Answer:
+    from .._core import policy as policies
     from .._host import find, purge
 
     found = _load(options)
     try:
-        purge.check_policy(found.policy)
+        purge.check_policy(policies.DEFAULT if found.policy is None else found.policy)
     except BadPolicy as exc:
         raise _policy_error(found, exc) from None
     host = find.find(_request(found))
@@ -219,9 +231,24 @@ def _verify(options: argparse.Namespace, stop: Stop) -> _Answer:
     return _Answer(result, tables.verify(result), code)
 
 
+def _history(options: argparse.Namespace, _stop: Stop) -> _Answer:
+    from .._host import record
+    from . import tables
+
+    if options.limit < 1:
+        raise BadPolicy("--limit", options.limit, "at least 1 is needed")
+    result = _nothing(options)
+    result.update(record.history(options.limit, result["notes"].append))
+    count = len(result["runs"])
+    result["msg"] = "%d run%s of this user in the journal" % (count, "" if count == 1 else "s") if count else _NO_RUN
+    return _Answer(result, tables.history(result), DONE)
+
+
+_NO_RUN = "the journal tells of no run by this user"
 _COMMANDS: Dict[str, Callable[[argparse.Namespace, Stop], _Answer]] = {
     "survey": _survey,
     "plan": _plan,
     "prune": _prune,
     "verify": _verify,
+    "history": _history,
 }

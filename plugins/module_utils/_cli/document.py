@@ -17,7 +17,6 @@ import os
 import stat
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
-from .._core import policy as policies
 from .._core.units import BadPolicy
 
 DEFAULT_PATH = "/etc/gofleet-cache/policy.json"
@@ -33,10 +32,10 @@ class BadFile(ValueError):
 
 
 class Document(NamedTuple):
-    """A file's content. ``policy`` is not checked yet; ``path`` is empty where there is no file."""
+    """A file's content. ``policy`` is not checked yet, None for the default one; ``path`` is empty without a file."""
 
     path: str
-    policy: Mapping[str, Any]
+    policy: Optional[Mapping[str, Any]]
     accounts: List[str]
     paths: List[str]
     search_roots: List[str]
@@ -45,7 +44,7 @@ class Document(NamedTuple):
 
 def default() -> Document:
     """What holds where there is no file: the default policy, for every cache that is found."""
-    return Document("", policies.DEFAULT, [], [], [], True)
+    return Document("", None, [], [], [], True)
 
 
 def load(path: Optional[str]) -> Document:
@@ -83,7 +82,9 @@ def _read(path: str) -> str:
             raise BadFile("%s: %d bytes are too much for a policy (at most %d)" % (path, st.st_size, _LARGEST))
         if os.geteuid() == 0 and st.st_mode & 0o022:
             # Whoever can write it decides what root evicts.
-            raise BadFile("%s: others than its owner may write it (mode %04o); chmod go-w" % (path, st.st_mode & 0o7777))
+            raise BadFile(
+                "%s: others than its owner may write it (mode %04o); chmod go-w" % (path, st.st_mode & 0o7777)
+            )
         data = b""
         while len(data) <= _LARGEST:
             chunk = os.read(fd, _LARGEST)
@@ -133,7 +134,7 @@ def parse(data: object, path: str = "") -> Document:
         raise BadPolicy("discover", discover, "not true or false")
     lists = [_texts(data.get(name) or [], name) for name in _LISTS]
     # An empty policy is the default one, as for the module.
-    return Document(path, policy or policies.DEFAULT, lists[0], lists[1], lists[2], discover)
+    return Document(path, policy or None, lists[0], lists[1], lists[2], discover)
 
 
 def _texts(value: object, key: str) -> List[str]:

@@ -44,7 +44,12 @@ class Progress:
 
     def _show(self, _number: int, _frame: Optional[FrameType]) -> None:
         phase = bytes(self._phase[:]).strip(b"\0 ").decode("ascii")
-        text = "%s: %s%s, %d s" % (PROGRAM, self._what, " (%s)" % phase if phase else "", time.monotonic() - self._begun)
+        text = "%s: %s%s, %d s" % (
+            PROGRAM,
+            self._what,
+            " (%s)" % phase if phase else "",
+            time.monotonic() - self._begun,
+        )
         self._write("\r%s\x1b[K" % text)
         self._shown = True
 

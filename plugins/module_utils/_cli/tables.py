@@ -81,6 +81,8 @@ def purge(result: Mapping[str, Any], check: bool, entries: bool = False) -> List
     found = [plain(result["msg"])]
     if result.get("plan_digest"):
         found.append("plan %s" % plain(result["plan_digest"]))
+    if result.get("plan_file"):
+        found.append("kept in %s; carry it out with prune --plan and the digest" % plain(result["plan_file"]))
     key = "predicted_bytes" if check else "freed_bytes"
     rows = []
     for cache in result["caches"]:
@@ -105,7 +107,8 @@ def purge(result: Mapping[str, Any], check: bool, entries: bool = False) -> List
             told = ("left out", reason, cell["entries"], human(cell["bytes"]), cache["path"])
             stays.append(plain("%s: %s: %d entries, %s, in %s" % told))
     _section(found, stays)
-    _section(found, remarks(result))
+    advice = ["%s: %s" % (item["severity"], item["text"]) for item in result.get("advice", [])]
+    _section(found, [plain(line) for line in advice] + remarks(result))
     return found
 
 
@@ -135,7 +138,9 @@ def verify(result: Mapping[str, Any]) -> List[str]:
     damaged = []
     for item in result["damaged"][:SHOWN]:
         fixed = " (evicted)" if item["repaired"] and result["changed"] else ""
-        damaged.append(plain("damaged: %s/%s: %s%s; %s" % (item["cache"], item["path"], item["problem"], fixed, item["how"])))
+        damaged.append(
+            plain("damaged: %s/%s: %s%s; %s" % (item["cache"], item["path"], item["problem"], fixed, item["how"]))
+        )
     if result["damaged_total"] > len(damaged):
         damaged.append("and %d more" % (result["damaged_total"] - len(damaged)))
     _section(found, damaged)
@@ -164,28 +169,17 @@ def remarks(result: Mapping[str, Any]) -> List[str]:
     return [plain(line) for line in found]
 
 
-def records(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> List[str]:
-    """A table of plain records: *columns* are keys and their titles; ``_bytes`` and ``_at`` keys are made readable."""
-    cells = []
-    for row in rows:
-        cells.append([_cell(key, row.get(key)) for key in columns])
-    right = {at for at, key in enumerate(columns) if any(isinstance(row.get(key), (int, float)) for row in rows)}
-    return table(list(columns.values()), cells, right)
-
-
-def _cell(key: str, value: object) -> str:
-    if value is None or value == "":
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, (int, float)):
-        if key.endswith("_bytes"):
-            return human(int(value))
-        if key in ("at", "time", "started", "ended") or key.endswith("_at"):
-            return _when(value)
-    return str(value)
-
-
-def sums(rows: Iterable[Mapping[str, Any]], key: str) -> int:
-    """The sum of the numbers *key*; a missing one counts as 0."""
-    return sum(int(row.get(key) or 0) for row in rows)
+def history(result: Mapping[str, Any]) -> List[str]:
+    """What the journal tells of earlier runs, the newest first."""
+    found = [plain(result["msg"])]
+    rows = []
+    for run in result["runs"]:
+        regret = run["regret"]
+        row = [str(run["id"]), _when(run["at"]), run["door"], run["what"], str(run["evicted_entries"])]
+        row += [human(run["freed_bytes"]), str(run["left_out_entries"]), human(regret["bytes"])]
+        rows.append([*row, human(run["free_bytes_after"])])
+    if rows:
+        header = ("run", "at", "by", "what", "evicted", "freed", "left out", "came back", "free after")
+        _section(found, table(header, rows, {0, 4, 5, 6, 7, 8}))
+    _section(found, remarks(result))
+    return found

@@ -1,0 +1,369 @@
+# Copyright (c) 2026 The gofleet.cache authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The program gofleet-cache: arguments, exit codes, what it prints, and that its JSON is the modules' result."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pathlib
+import re
+import signal
+from typing import Any
+
+import pytest
+
+from ansible_collections.gofleet.cache.plugins.module_utils._cli import VERSION, document, gate, main, tables
+from ansible_collections.gofleet.cache.plugins.module_utils._core.units import BadPolicy
+from ansible_collections.gofleet.cache.plugins.module_utils._host import purge, survey, verify
+
+ROOT = pathlib.Path(__file__).resolve().parents[5]
+
+
+def damage(agent: Any) -> pathlib.Path:
+    """Damages one output without changing its size."""
+    path: pathlib.Path = next(iter(sorted(agent.build.path.glob("??/*-d"))))
+    data = bytearray(path.read_bytes())
+    data[0] ^= 1
+    st = path.stat()
+    path.write_bytes(bytes(data))
+    os.utime(str(path), ns=(st.st_atime_ns, st.st_mtime_ns))
+    return path
+
+
+def test_the_version_is_the_collections() -> None:
+    if not (ROOT / "galaxy.yml").exists():
+        pytest.skip("needs galaxy.yml, which an installed collection has not")
+    found = re.search(r"^version: (\S+)$", (ROOT / "galaxy.yml").read_text(encoding="utf-8"), re.M)
+    assert found is not None
+    assert found.group(1) == VERSION
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([], "COMMAND"),
+        (["clean"], "invalid choice"),
+        (["prune", "--polic", "x"], "unrecognized arguments"),
+        (["prune", "now"], "unrecognized arguments"),
+        (["verify", "--sample", "much"], "invalid float"),
+        (["undo"], "RUN"),
+        (["history", "--policy", "x"], "unrecognized arguments"),
+    ],
+)
+def test_a_command_line_that_makes_no_sense_ends_with_2(
+    words: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.main(words) == 2
+    printed = capsys.readouterr()
+    assert says in printed.err
+    assert printed.out == ""
+
+
+def test_help_names_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["--help"]) == 0
+    told = set(re.findall(r"^  (\d)  ", capsys.readouterr().out, re.M))
+    codes = (main.DONE, main.FAILED, main.REFUSED, main.LEFT_OUT, main.DAMAGED, main.STOPPED)
+    assert told == {str(code) for code in codes}
+
+
+def test_every_command_has_its_code() -> None:
+    from ansible_collections.gofleet.cache.plugins.module_utils._cli import commands
+
+    (action,) = [a for a in main.parser()._actions if a.dest == "command"]
+    assert action.choices is not None
+    assert set(action.choices) == set(commands._COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ("{", "not JSON"),
+        ("[]", "not an object"),
+        ('{"polcy": {}}', "polcy: unknown key (got {}); did you mean policy?"),
+        ('{"max_age": "1d"}', 'a policy stands below the key "policy"'),
+        ('{"policy": []}', "policy: not an object"),
+        ('{"policy": {"max_age": "1d"}, "policy": {}}', "the same key twice"),
+        ('{"paths": "/x"}', "paths: not a list"),
+        ('{"paths": [1]}', "paths[0]"),
+        ('{"discover": 1}', "discover: not true or false"),
+        ('{"policy": {"max_age": "1y"}}', "policy: max_age"),
+        ('{"policy": {"caches": [{"kind": "go-bild"}]}}', "policy: caches[0].kind"),
+        ('{"policy": {"floor": NaN}}', "not a number that JSON knows"),
+        ("[" * 100000, "nested too deeply"),
+        ('{"paths": ["/"], "discover": false}', "/"),
+        ('{"accounts": ["nobody-has-this-name"]}', "nobody-has-this-name"),
+    ],
+)
+def test_a_file_that_makes_no_sense_ends_with_2_and_touches_nothing(agent: Any, data: str, says: str) -> None:
+    before = agent.build.files()
+    agent.write(data)
+    for words in (["plan", "--check-policy"], ["plan"]):
+        code, out, err = agent.run(*words)
+        assert (code, out) == (2, "")
+        assert says in err
+    code, result = agent.json("plan", "--check-policy")
+    assert (code, result["failed"], result["changed"]) == (2, True, False)
+    assert says in result["msg"]
+    assert agent.build.files() == before
+
+
+def test_a_file_that_is_not_there_is_an_error_where_it_was_named(agent: Any) -> None:
+    agent.file.unlink()
+    code, _out, err = agent.run("plan")
+    assert code == 2
+    assert "no such file" in err
+    assert document.load(None) == document.default()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: only root is in danger")
+def test_root_takes_no_policy_that_others_may_write(agent: Any) -> None:
+    agent.file.chmod(0o666)
+    code, _out, err = agent.run("prune")
+    assert code == 2
+    assert "chmod go-w" in err
+
+
+def test_a_device_or_a_huge_file_is_no_policy(tmp_path: pathlib.Path) -> None:
+    huge = tmp_path / "huge"
+    huge.write_bytes(b" " * (2 << 20))
+    huge.chmod(0o600)
+    for path, says in (("/dev/zero", "not a file"), (str(huge), "too much"), (str(tmp_path), "not a file")):
+        with pytest.raises(document.BadFile, match=says):
+            document.load(path)
+
+
+def test_places_on_the_command_line_replace_those_of_the_file(agent: Any) -> None:
+    agent.write({"policy": {"max_age": "1d", "private": []}, "paths": ["/nowhere/at/all"], "discover": False})
+    code, result = agent.json("plan", "--path", str(agent.build.path), "--no-discover")
+    assert code == 0
+    assert [cache["path"] for cache in result["caches"]] == [str(agent.build.path)]
+
+
+def test_a_survey_tells_what_the_module_tells(agent: Any) -> None:
+    from ansible_collections.gofleet.cache.plugins.module_utils._host import find
+
+    code, result = agent.json("survey")
+    expected = survey.run(find.Request(paths=[str(agent.build.path)], discover=False))
+    assert code == 0
+    assert set(result) == set(expected)
+    assert result["caches"][0]["entries"] == expected["caches"][0]["entries"] == 12
+    code, out, _err = agent.run("survey")
+    assert code == 0
+    assert "12" in out
+    assert str(agent.build.path) in out
+
+
+def test_plan_and_check_tell_what_prune_does(agent: Any) -> None:
+    before = agent.build.files()
+    code, plan = agent.json("plan")
+    assert (code, plan["changed"]) == (0, True)
+    code, check = agent.json("prune", "--check")
+    assert code == 0
+    assert check["plan_digest"] == plan["plan_digest"]
+    assert agent.build.files() == before
+    code, done = agent.json("prune")
+    assert (code, done["changed"]) == (0, True)
+    assert done["plan_digest"] == plan["plan_digest"]
+    assert set(done) - {"msg"} >= set(purge.schema.empty())
+    assert done["evicted_entries"] == plan["evicted_entries"] == 6
+    assert len(agent.build.files()) == len(before) - 6
+    code, again = agent.json("prune")
+    assert (code, again["changed"], again["evicted_entries"]) == (0, False, 0)
+
+
+def test_every_result_has_the_keys_of_the_modules(agent: Any) -> None:
+    damage(agent)
+    common = set(purge.schema.empty())
+    for words in (["survey"], ["plan"], ["prune", "--check"], ["verify"], ["plan", "--check-policy"]):
+        _code, result = agent.json(*words)
+        assert common <= set(result), words
+        assert result["msg"]
+    assert set(verify.nothing()) <= set(agent.json("verify")[1])
+    agent.write("{")
+    assert set(verify.nothing()) <= set(agent.json("verify")[1])
+    assert set(survey.nothing()) <= set(agent.json("survey")[1])
+
+
+def test_verify_ends_with_4_where_damage_is_and_with_0_once_it_is_repaired(agent: Any) -> None:
+    assert agent.run("verify")[0] == 0
+    bad = damage(agent)
+    code, out, _err = agent.run("verify")
+    assert code == 4
+    assert "damaged: %s" % bad in out
+    assert agent.run("verify", "--repair", "--check")[0] == 4
+    assert bad.exists()
+    code, result = agent.json("verify", "--repair")
+    assert (code, result["repaired"], result["ok"]) == (0, 1, True)
+    assert not bad.exists()
+    assert agent.run("verify")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--check"], "--repair only"),
+        (["--sample", "0"], "--sample"),
+        (["--threads", "99"], "--threads"),
+        (["--time-limit", "soon"], "--time-limit"),
+        (["--time-limit", "0"], "--time-limit"),
+    ],
+)
+def test_options_of_verify_that_make_no_sense_end_with_2(agent: Any, words: list[str], says: str) -> None:
+    code, out, err = agent.run("verify", *words)
+    assert (code, out) == (2, "")
+    assert says in err
+
+
+def test_prune_ends_with_3_where_another_cleaner_is_at_work(agent: Any) -> None:
+    fd = os.open(str(agent.build.path), os.O_RDONLY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        code, result = agent.json("prune")
+    finally:
+        os.close(fd)
+    assert (code, result["changed"], result["evicted_entries"]) == (3, False, 0)
+    assert "another cleaner" in str(result["left_out"])
+    assert agent.run("prune")[0] == 0
+
+
+def test_a_purge_that_fails_half_way_ends_with_1_and_tells_what_it_did(
+    agent: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = purge.run
+
+    def failing(*args: Any) -> Any:
+        raise purge.Failed("the disk is gone", real(*args))
+
+    monkeypatch.setattr(purge, "run", failing)
+    code, out, err = agent.run("prune", "--json")
+    assert code == 1
+    assert "the disk is gone" in err
+    assert '"evicted_entries": 6' in out
+    assert '"failed": true' in out
+
+
+def test_a_signal_ends_a_purge_at_a_safe_point_with_5(agent: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = purge.run
+
+    def disturbed(*args: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return real(*args)
+
+    before = agent.build.files()
+    monkeypatch.setattr(purge, "run", disturbed)
+    code, result = agent.json("prune")
+    assert code == 5
+    assert result["evicted_entries"] == 0
+    assert result["left_out_entries"] == 6
+    assert any("stopped by SIGTERM" in note for note in result["notes"])
+    assert agent.build.files() == before
+
+
+def test_a_signal_ends_a_survey_at_once_with_5(agent: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def disturbed(*_args: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError("went on")
+
+    monkeypatch.setattr(survey, "run", disturbed)
+    code, _out, err = agent.run("survey")
+    assert code == 5
+    assert "stopped by SIGINT" in err
+
+
+def test_a_second_signal_does_not_wait_for_a_safe_point(agent: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def disturbed(*_args: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("went on")
+
+    monkeypatch.setattr(purge, "run", disturbed)
+    assert agent.run("prune")[0] == 5
+
+
+def test_an_odd_name_in_a_cache_can_always_be_printed(agent: Any) -> None:
+    odd = os.fsencode(str(agent.build.path)) + b"/00/\xff\x1b[31m"
+    with open(odd, "wb"):
+        pass
+    for words in (["survey"], ["plan"], ["verify"]):
+        _code, out, _err = agent.run(*words)
+        assert out.isascii()
+        assert "\x1b" not in out
+        assert agent.json(*words)[1]["caches"]
+
+
+def test_tables_are_aligned_and_hide_nothing() -> None:
+    lines = tables.table(("a", "number"), [("x", "1"), ("long name", "22"), ("\x1b[1m\n", "3")], {1})
+    assert lines[0] == "a            number"
+    assert lines[1] == "x                 1"
+    assert lines[3].startswith("\\x1b[1m\\x0a")
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_the_plan_is_told_entry_by_entry(agent: Any) -> None:
+    for number in range(60):
+        agent.build.put("%064x" % (number + 1), b"more %d" % number, 90 * 86400)
+    code, out, _err = agent.run("plan")
+    assert code == 0
+    assert "max_age" in out or "age" in out
+    assert "90d" in out
+    assert "and 106 more" in out
+
+
+def test_a_saved_plan_is_carried_out_by_its_digest_alone(agent: Any) -> None:
+    before = agent.build.files()
+    code, plan = agent.json("plan", "--save")
+    assert (code, plan["changed"], plan["plan_file"] != "") == (0, False, True)
+    assert agent.build.files() == before
+    code, _out, err = agent.run("prune", "--plan", "0" * 64)
+    assert code == 2
+    assert "no plan with the digest" in err
+    code, _out, err = agent.run("prune", "--plan", "../../etc/passwd")
+    assert code == 2
+    agent.policy(max_age="20d", private=[])
+    code, _out, err = agent.run("prune", "--plan", plan["plan_digest"])
+    assert code == 2
+    assert "another policy" in err
+    agent.policy(max_age="10d", private=[])
+    code, done = agent.json("prune", "--plan", plan["plan_digest"])
+    assert (code, done["evicted_entries"], done["plan_digest"]) == (0, 6, plan["plan_digest"])
+
+
+def test_history_tells_of_runs_and_of_nothing_else(agent: Any) -> None:
+    code, none = agent.json("history")
+    assert (code, none["runs"]) == (0, [])
+    agent.run("plan")
+    agent.run("prune", "--check")
+    assert agent.json("history")[1]["runs"] == []
+    agent.run("prune")
+    code, told = agent.json("history")
+    assert code == 0
+    assert [(run["door"], run["what"], run["evicted_entries"]) for run in told["runs"]] == [("cli", "purge", 6)]
+    code, out, _err = agent.run("history", "--limit", "1")
+    assert code == 0
+    assert "cli" in out
+    assert agent.run("history", "--limit", "0")[0] == 2
+
+
+def test_parse_takes_what_the_modules_options_take() -> None:
+    found = document.parse({"policy": {"max_age": "1d"}, "accounts": ["ci"], "search_roots": ["/builds"]})
+    assert (found.policy, found.accounts, found.search_roots) == ({"max_age": "1d"}, ["ci"], ["/builds"])
+    assert (found.paths, found.discover) == ([], True)
+    assert document.parse({"policy": {}}).policy is document.default().policy is None
+    with pytest.raises(BadPolicy, match="known here"):
+        document.parse({"zzz": 1})
+
+
+def test_what_is_told_without_the_engine_has_the_engines_keys() -> None:
+    from ansible_collections.gofleet.cache.plugins.module_utils._cli import commands
+
+    assert commands._no_purge() == purge.nothing()
+    for name, expected in (("survey", survey.nothing()), ("verify", verify.nothing())):
+        assert set(commands._nothing(main.parser().parse_args([name]))) == set(expected)
+
+
+def test_the_gate_knows_all_kinds() -> None:
+    from ansible_collections.gofleet.cache.plugins.module_utils._kinds import KINDS
+
+    assert set(gate.KIND_NAMES) == set(KINDS)
