@@ -204,7 +204,7 @@ def _check_schema(base: sqlite3.Connection, path: str, write: bool) -> bool:
     """Whether the file is a journal that can be used; False for one that another process is just making."""
     if base.execute("PRAGMA user_version").fetchone()[0] == 0 and write:
         base.execute("PRAGMA auto_vacuum = FULL")  # counts only before the first table is made
-        with _transaction(base):
+        with _Transaction(base):
             # Another process may have been faster.
             empty = base.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
             if empty and base.execute("PRAGMA user_version").fetchone()[0] == 0:
@@ -223,7 +223,7 @@ def _check_schema(base: sqlite3.Connection, path: str, write: bool) -> bool:
     return True
 
 
-class _transaction:
+class _Transaction:
     """BEGIN IMMEDIATE to COMMIT, rolled back on any error."""
 
     def __init__(self, base: sqlite3.Connection) -> None:
@@ -311,6 +311,9 @@ def _notes(notes: Iterable[str]) -> str:
             break
         kept.append(text)
     return json.dumps(kept)
+
+
+_COMPLETE = 4
 
 
 def _picture(one: ghosts.Picture) -> str:
@@ -447,6 +450,21 @@ class Journal:
 
     # runs
 
+    def begin(self, caches: Iterable[CacheRef]) -> None:
+        """Says that evictions from *caches* begin. Should this run end without a record (it is killed), its evictions
+        are not taken for another cleaner's: the last pictures count as incomplete from now on."""
+        try:
+            with _Transaction(self._base):
+                for cache in caches:
+                    query = "SELECT id, after FROM caches WHERE kind = ? AND path = ? ORDER BY id DESC LIMIT 1"
+                    row = self._base.execute(query, [cache.kind, _path(cache.path)]).fetchone()
+                    if row is not None:
+                        parts = json.loads(row[1])
+                        parts[_COMPLETE] = 0
+                        self._base.execute("UPDATE caches SET after = ? WHERE id = ?", [json.dumps(parts), row[0]])
+        except Exception as exc:
+            self._trouble("that evictions begin", exc)
+
     def record(self, run: Run, rows: Sequence[Row]) -> int:
         """Writes a run with its caches and ghosts, and lets go of what is too old; its number, 0 if it was not written.
 
@@ -463,7 +481,7 @@ class Journal:
                     room -= len(gone.hashes)
                 # Packed before the lock is taken.
                 ready.append((row, gone, ghosts.pack(gone) if gone is not None else b""))
-            with _transaction(self._base):
+            with _Transaction(self._base):
                 number = self._add_run(run)
                 for row, gone, packed in ready:
                     self._add_row(number, run, row, gone, packed)
@@ -559,7 +577,7 @@ class Journal:
             if not self.write:
                 return _total(back for _block, _rest, back in settled)
             packed = {block.cache: ghosts.pack(rest) for block, rest, _back in settled}
-            with _transaction(self._base):
+            with _Transaction(self._base):
                 fresh = self._ghosts(cache, now)
                 if [(b.cache, b.revision) for b in fresh] != [(b.cache, b.revision) for b in blocks]:
                     # Another run was here meanwhile: what it counted is no ghost any more.
@@ -607,7 +625,7 @@ class Journal:
     def forget(self, cache: CacheRef, keys: Optional[Iterable[bytes]] = None) -> None:
         """Takes entries (None: all) of *cache* out of the ghosts without counting them: an undo has put them back."""
         try:
-            with _transaction(self._base):
+            with _Transaction(self._base):
                 if keys is None:
                     self._base.execute(
                         "DELETE FROM ghosts WHERE kind = ? AND path = ?", [cache.kind, _path(cache.path)]
@@ -643,7 +661,7 @@ class Journal:
             if not self.write:
                 known = {row[0]: (row[1], row[2]) for row in self._base.execute(query, place_of)}
                 return self._since(wanted, known, now)
-            with _transaction(self._base):
+            with _Transaction(self._base):
                 known = {row[0]: (row[1], row[2]) for row in self._base.execute(query, place_of)}
                 since = self._since(wanted, known, now)
                 coded = {_label(text) for text in wanted}

@@ -98,7 +98,8 @@ came = st.sampled_from(["away", "anew", "late", "restored"])
 @given(st.dictionaries(st.binary(min_size=1, max_size=8), st.tuples(came, st.integers(0, 9)), max_size=60))
 def test_what_came_back_is_told_by_how_it_came_and_taken_out(fates: dict[bytes, tuple[str, int]]) -> None:
     keys = list(fates)
-    gone = ghosts.make(keys, [512 * (fates[key][1] + 1) for key in keys], [NOW - DAY] * len(keys), NOW)
+    used = {key: NOW - size * DAY for key, (_how, size) in fates.items()}
+    gone = ghosts.make(keys, [512 * (fates[key][1] + 1) for key in keys], [used[key] for key in keys], NOW)
     after = {"anew": 60 * SECOND, "late": 2 * DAY, "restored": -DAY}
     there = {key: NOW + after[how] for key, (how, _size) in fates.items() if how != "away"}
     there[b"never evicted"] = NOW
@@ -112,7 +113,8 @@ def test_what_came_back_is_told_by_how_it_came_and_taken_out(fates: dict[bytes, 
     assert (back.restored_entries, back.restored_bytes) == (len(of("restored")), sum(of("restored")))
     assert back.undated_entries == 0
     assert sorted(back.seconds) == [60] * len(of("anew")) + [172800] * len(of("late"))
-    assert back.day_age == (10 if of("anew") else -1)
+    stalest = max([size for how, size in fates.values() if how == "anew"], default=None)
+    assert back.day_age == (-1 if stalest is None else ghosts.make([b"k"], [1], [NOW - stalest * DAY], NOW).ages[0])
     assert rest == ghosts.make(
         [k for k in keys if fates[k][0] == "away"], of("away"), [NOW - DAY] * len(of("away")), NOW
     )
@@ -148,6 +150,12 @@ def test_an_eviction_dated_after_now_gives_no_verdict() -> None:
     gone = ghosts.make([b"a", b"b"], [512, 512])
     ((_rest, back),) = ghosts.regret([(NOW, gone)], [b"a"], [NOW - DAY], NOW - DAY + SECOND)
     assert (back.undated_entries, back.entries, back.restored_entries) == (1, 0, 0)
+
+
+def test_an_entry_dated_in_the_future_came_back_by_now() -> None:
+    gone = ghosts.make([b"a"], [512])
+    ((_rest, back),) = ghosts.regret([(NOW, gone)], [b"a"], [NOW + 900 * DAY], NOW + 60 * SECOND)
+    assert back.seconds == array("q", [60])
 
 
 def test_a_file_system_that_counts_in_two_seconds_makes_no_archive_of_a_build() -> None:

@@ -146,6 +146,17 @@ def test_a_row_of_check_mode_has_the_shape_of_a_recorded_one(journal: store.Jour
     assert dict(planned, run=1) == journal.rows(1)[0]
 
 
+def test_a_run_that_ends_without_a_record_leaves_no_picture_to_compare_with(journal: store.Journal) -> None:
+    journal.record(a_run(), [a_row(), a_row(cache=MOD)])
+    journal.begin([CACHE, CacheRef("go-mod", "/new", "/new", 0, 0, 0, 0)])
+    assert [(row["kind"], row["after"]["complete"]) for row in journal.rows(1)] == [
+        ("go-mod", True),
+        ("go-build", False),
+    ]
+    journal.record(a_run(), [a_row()])
+    assert journal.rows(1)[0]["after"]["complete"] is True
+
+
 def test_what_came_back_is_counted_once_and_where_it_was_evicted(journal: store.Journal) -> None:
     journal.record(a_run(), [a_row(b"a", b"b", b"c", b"d"), a_row(b"a", cache=MOD)])
     journal.record(a_run(NOW + 10 * SECOND, policy="p2"), [a_row(b"e", at=NOW + 10 * SECOND)])
@@ -350,14 +361,14 @@ def test_a_damaged_file_is_moved_aside_and_one_is_kept(state: pathlib.Path, note
         assert store.open_journal(False, notes.append) is None
         assert "was not read" in notes[-1]
         assert file.read_bytes() == content + b"%d" % number
-        with opened_for(notes) as found:
+        with Opened(notes) as found:
             assert found.record(a_run(), []) == 1
         assert "moved to %s/journal.damaged-%d" % (state, number) in notes[-1]
     assert sorted(os.listdir(str(state))) == ["journal.damaged-2", place.FILE]
     assert (state / "journal.damaged-2").read_bytes() == content + b"2"
 
 
-class opened_for:
+class Opened:
     def __init__(self, notes: list[str], write: bool = True) -> None:
         self.journal = opened(notes, write)
 
@@ -388,7 +399,7 @@ def test_another_schema_under_our_number_counts_as_damage(
     base.execute(statement)
     base.commit()
     base.close()
-    with opened_for(notes) as found:
+    with Opened(notes) as found:
         assert found.record(a_run(), []) == 1
     assert "was damaged" in notes[-1]
 
@@ -424,7 +435,7 @@ def test_damage_that_shows_only_later_is_moved_aside_too(
     assert found.history()["runs"] == []
     assert len(notes) == count
     found.close()
-    with opened_for(notes) as again:
+    with Opened(notes) as again:
         assert again.record(a_run(), []) == 1
 
 
@@ -484,7 +495,7 @@ def test_no_room_for_a_new_file_is_told(state: pathlib.Path, tmp_path: pathlib.P
 
     assert ended(child(work)) == 0
     notes: list[str] = []
-    with opened_for(notes) as found:  # the empty file it left is none that is damaged
+    with Opened(notes) as found:  # the empty file it left is none that is damaged
         assert found.record(a_run(), []) == 1
     assert notes == []
 
@@ -527,7 +538,7 @@ def test_a_plain_user_keeps_a_journal_of_ones_own(open_tmp: pathlib.Path, monkey
 
     def work() -> None:
         notes: list[str] = []
-        with opened_for(notes) as found:
+        with Opened(notes) as found:
             assert found.record(a_run(), [a_row(b"a")]) == 1
             assert found.path == str(home / ".local/state/gofleet-cache" / place.FILE)
         assert notes == []
@@ -570,7 +581,7 @@ def test_runs_at_once_lose_nothing(state: pathlib.Path, notes: list[str]) -> Non
         def inner() -> None:
             mine: list[str] = []
             for turn in range(8):
-                with opened_for(mine) as found:
+                with Opened(mine) as found:
                     name = b"%d-%d" % (number, turn)
                     assert found.record(a_run(policy=name.decode()), [a_row(name)])
                     found.unneeded(CacheRef("go-mod", "/m%d" % number, "", 0, 0, 0, 0), ["m%d@v1" % turn], NOW)
@@ -580,7 +591,7 @@ def test_runs_at_once_lose_nothing(state: pathlib.Path, notes: list[str]) -> Non
 
     pids = [child(work(number)) for number in range(4)]
     assert [ended(pid) for pid in pids] == [0] * 4
-    with opened_for(notes) as found:
+    with Opened(notes) as found:
         names = [b"%d-%d" % (number, turn) for number in range(4) for turn in range(8)]
         assert sorted(run["policy"].encode() for run in found.history(99)["runs"]) == sorted(names)
         assert found.regret(CACHE, seen(*names), NOW + DAY).entries == 32
@@ -626,7 +637,7 @@ def test_a_process_killed_at_any_moment_leaves_a_journal_of_whole_runs(state: pa
     opened(notes).close()
 
     def work() -> None:
-        with opened_for([]) as found:
+        with Opened([]) as found:
             while True:
                 found.record(a_run(), [a_row(*many), a_row(b"a", cache=MOD)])
                 found.regret(CACHE, seen(*many[:100]), NOW + DAY)
@@ -637,11 +648,11 @@ def test_a_process_killed_at_any_moment_leaves_a_journal_of_whole_runs(state: pa
         time.sleep(chance.uniform(0.02, 0.15))
         os.kill(pid, signal.SIGKILL)
         assert ended(pid) == -signal.SIGKILL
-        with opened_for(notes) as found:
+        with Opened(notes) as found:
             for run in found.history(store.RUNS)["runs"]:
                 assert [cache["kind"] for cache in run["caches"]] == ["go-build", "go-mod"]
         dump(state / place.FILE)
-    with opened_for(notes) as found:
+    with Opened(notes) as found:
         assert found.history()["runs"]
         assert found.record(a_run(), [])
     assert notes == []
@@ -650,7 +661,7 @@ def test_a_process_killed_at_any_moment_leaves_a_journal_of_whole_runs(state: pa
 def test_a_write_that_is_cut_in_the_middle_is_rolled_back_by_the_next_run(
     state: pathlib.Path, notes: list[str]
 ) -> None:
-    with opened_for(notes) as found:
+    with Opened(notes) as found:
         found.record(a_run(), [a_row(b"a")])
     before = dump(state / place.FILE)
     numbers = random.Random(1)
@@ -665,7 +676,7 @@ def test_a_write_that_is_cut_in_the_middle_is_rolled_back_by_the_next_run(
     assert ended(child(work)) == -signal.SIGKILL
     assert (state / (place.FILE + "-journal")).stat().st_size > 0
     assert store.open_journal(False, notes.append) is None or notes == []
-    with opened_for(notes) as found:
+    with Opened(notes) as found:
         assert len(found.history()["runs"]) == 1
     assert dump(state / place.FILE) == before
 
