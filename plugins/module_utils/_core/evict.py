@@ -24,6 +24,8 @@ CHANGED = "changed"
 UNSOUND = "unsound zip"
 GUARDED = "its guard stayed"
 ERROR = "error"
+# Why an undo had nothing to put back: it was made anew meanwhile.
+BACK = "made anew since"
 
 
 class Activity(NamedTuple):
@@ -84,6 +86,8 @@ class Outcome:
         self.error = ""
         # One bit for each of the survey's rows that went: what may be missed later.
         self.gone = bytearray()
+        # The names of what an undo has put back.
+        self.back: List[str] = []
 
     def run(self, work: Callable[[], None]) -> Outcome:
         """Calls *work*; an error that ends it is kept in ``error``, so that what was done before it is still told."""
@@ -135,6 +139,7 @@ class Outcome:
         out.samples = list(data["samples"])
         out.notes = [str(text) for text in data["notes"]]
         out.error = str(data["error"])
+        out.back = [str(path) for path in data["back"]]
         out.gone = bytearray(zlib.decompress(base64.b64decode(data["gone"])))
         return out
 
@@ -172,6 +177,7 @@ class Outcome:
             "samples": self.samples,
             "notes": self.notes,
             "error": self.error,
+            "back": self.back,
             "gone": base64.b64encode(zlib.compress(bytes(self.gone), 1)).decode("ascii"),
         }
 

@@ -71,11 +71,6 @@ def users(cache: find.Cache) -> core.Activity:
 Work = Callable[[core.Job], core.Outcome]
 
 
-def state(activity: core.Activity) -> str:
-    """``busy``, ``idle`` or, where not every process could be seen, ``unknown``."""
-    return "busy" if activity.who else "idle" if activity.complete else "unknown"
-
-
 def carry_out(
     host: find.Host,
     cache: find.Cache,

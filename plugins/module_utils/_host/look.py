@@ -11,7 +11,7 @@ import time
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from .._core import plan as planner
-from .._core.survey import SECOND, Survey
+from .._core.survey import SECOND, CacheRef, Survey
 from .._fs import dirs, mounts
 from .._kinds import KINDS
 from . import find
@@ -33,6 +33,12 @@ def survey(cache: find.Cache) -> Survey:
     """What is in one cache."""
     seen = KINDS[cache.kind].survey(cache.root)
     return seen._replace(last_build=now_ns()) if os.environ.get(CLOCK) else seen
+
+
+def reference(cache: find.Cache) -> CacheRef:
+    """A cache as the journal knows it."""
+    root = cache.root
+    return CacheRef(cache.kind, root.path, root.given, root.uid, root.gid, root.device, root.inode)
 
 
 def surveys(host: find.Host, caches: Sequence[find.Cache]) -> Dict[str, Survey]:
@@ -66,8 +72,11 @@ def ages(seen: Survey, now: int) -> List[Dict[str, Any]]:
     bounds = [now - seconds * SECOND for _name, seconds in _AGES]
     names = ["future"] + ["< %s" % name for name, _s in _AGES] + [">= %s" % _AGES[-1][0]]
     counts = [[0, 0] for _number in names]
-    used, freed = seen.entries.used, seen.entries.freed
+    used, freed, tier = seen.entries.used, seen.entries.freed, seen.entries.tier
+    expires = [one.expires for one in seen.tiers]
     for row in range(len(seen.entries)):
+        if expires[tier[row]]:
+            continue
         last = used[row]
         if last > now + 300 * SECOND:
             at = 0
@@ -112,7 +121,7 @@ def filesystems(caches: Sequence[find.Cache], surveys: Sequence[Survey]) -> List
         mine = [(c, s) for c, s in zip(caches, surveys) if c.root.device == device]
         space = mounts.space(mine[0][0].root.fd)
         mount = table.get(mine[0][0].root.mount)
-        go = sum(s.totals["allocated"] for _c, s in mine)
+        go = sum(s.totals["allocated"] + s.totals.get("quarantined", 0) for _c, s in mine)
         row: Dict[str, Any] = {"mount": mount.point if mount is not None else "", "go": go, "caches": len(mine)}
         if space is not None and space.known:
             row.update(

@@ -8,6 +8,7 @@ Everything that is returned is plain data. A plan is made before anything is tou
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 import os
 import time
@@ -17,10 +18,10 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Opt
 from .._core import evict as core
 from .._core import plan as planner
 from .._core import policy as policies
-from .._core.survey import Survey
+from .._core.survey import SECOND, Survey
 from .._fs import mounts
-from .._go import needs
-from .._kinds import KINDS
+from .._go import needs, running
+from .._kinds import KINDS, quarantine
 from . import act, find, look, plans, record, schema
 
 CAP = 100
@@ -54,7 +55,7 @@ class Failed(RuntimeError):
 
 def nothing() -> Dict[str, Any]:
     """The result of a purge that could not begin."""
-    return dict(schema.empty(), acts=False, largest=[], plan_file="", plan=[], advice=[])
+    return dict(schema.empty(), acts=False, largest=[], plan_file="", plan=[], advice=[], quarantine_run="")
 
 
 def check_policy(document: Mapping[str, Any]) -> policies.Policy:
@@ -96,6 +97,7 @@ class _Purge:
         self.alone: Dict[str, str] = {}
         self.activity: Dict[str, core.Activity] = {}
         self.idle = False
+        self.aside = ""
         self.record: Optional[record.Record] = None
         if os.environ.get(look.CLOCK):
             self.notes.append("ages are counted from a test's clock (%s)" % look.CLOCK)
@@ -125,6 +127,7 @@ class _Purge:
         self.record = record.Record(not self.options.check and not self.options.save, self.notes.append)
         self.record.look(surveys.values())
         plan = self._plan(list(surveys.values()), mine, disks, saved)
+        self.aside = self._quarantine(plan)
         kept = plans.save(plan) if self.options.save and not self.options.check else ""
         if not self.options.check and not self.options.save:
             for cache, steps in ((c, p) for c in mine for p in plan.caches if p.survey.cache.path == c.root.path):
@@ -167,7 +170,9 @@ class _Purge:
             return
         while True:
             busy = [
-                c for c in caches if c.root.path in self.activity and act.state(self.activity[c.root.path]) != "idle"
+                c
+                for c in caches
+                if c.root.path in self.activity and running.state(self.activity[c.root.path]) != "idle"
             ]
             late = time.monotonic() > self.deadline - self.policy.time_limit / 2
             if not busy or self.policy.busy != "wait" or late or self.options.check:
@@ -183,6 +188,18 @@ class _Purge:
             if self.policy.busy == "fail":
                 raise Failed("%s: %s, and the policy says to fail then (busy: fail)" % (path, why), nothing())
             self.alone[path] = why
+
+    def _quarantine(self, plan: planner.Plan) -> str:
+        """The name of this run's quarantine; '' where there is none."""
+        if not self.policy.quarantine:
+            return ""
+        if self.policy.when is not None or any(
+            planner.REASONS[r] == "free_space" for c in plan.caches for r in c.reasons
+        ):
+            self.notes.append("space is short: what goes is not kept in quarantine")
+            return ""
+        run = hashlib.sha256(("%s %d" % (plan.digest, time.time_ns())).encode()).hexdigest()[:12]
+        return quarantine.folder_name(look.now_ns() // SECOND + self.policy.quarantine, run)
 
     # what the plan depends on
 
@@ -253,20 +270,22 @@ class _Purge:
     def _apply(self, cache: find.Cache, steps: planner.CachePlan) -> None:
         root = cache.root
         below = self.policy.floor < policies.FLOOR_LEAST and steps.idle
-        terms = act.Terms(self.deadline, below, self.options.threads, self.options.step)
+        terms = act.Terms(self.deadline, below, self.options.threads, self.options.step, self.aside)
         parts = _by_owner(steps)
 
         def work(part: planner.CachePlan) -> act.Work:
             return lambda job: KINDS[cache.kind].apply(root, part, job)
 
         first = parts.pop((root.uid, root.gid), steps._replace(rows=array("i"), reasons=array("B")))
-        others = [(owner, work(part)) for owner, part in parts.items()] if os.geteuid() == 0 else []
+        # A quarantine is its owner's: what needs root's rights could not be brought back by anybody else.
+        alone = os.geteuid() != 0 or bool(self.aside)
+        others = [] if alone else [(owner, work(part)) for owner, part in parts.items()]
         try:
             out = act.carry_out(self.host, cache, steps.survey.details, terms, work(first), others)
         except act.Held as exc:
             self._all_skipped(steps, str(exc))
             return
-        if not others:
+        if alone:
             for part in parts.values():
                 _skip_all(out, part, core.OWNER)
         self.outcomes[root.path] = out
@@ -296,8 +315,9 @@ class _Purge:
         result.update(
             changed=result["evicted_entries"] > 0,
             plan_digest=plan.digest,
+            quarantine_run=self.aside.rpartition("-")[2] if result["evicted_entries"] else "",
             planned_entries=plan.entries,
-            predicted_bytes=plan.bytes,
+            predicted_bytes=sum(row["predicted_bytes"] for row in result["caches"]),
             largest=_largest(plan),
             free_bytes_before=sum(disk.free for disk in before.values()),
             free_bytes_after=sum(disk.free for disk in look.disks(mine).values()),
@@ -325,7 +345,7 @@ class _Purge:
         row.update(surveyed=steps is not None, planned_entries=0, predicted_bytes=0, evicted_entries=0, freed_bytes=0)
         result["caches"].append(row)
         if cache.root.path in self.activity:
-            row["use"] = act.state(self.activity[cache.root.path])
+            row["use"] = running.state(self.activity[cache.root.path])
         if steps is None:
             return
         check = self.options.check and not self.options.save
@@ -338,7 +358,11 @@ class _Purge:
             regret=self.record.regret(cache.root.path) if self.record is not None else {},
             evicted_entries=len(steps.rows) if check else out.evicted if out is not None else 0,
             freed_bytes=out.freed if out is not None else 0,
+            quarantined_bytes=out.aside if out is not None else 0,
         )
+        if self.aside:
+            row["quarantined_bytes"] = out.aside if out is not None else _for_quarantine(steps)
+            row["predicted_bytes"] -= _for_quarantine(steps)
         result["evicted_entries"] += row["evicted_entries"]
         result["freed_bytes"] += row["freed_bytes"]
         for key, table in (("protected", steps.protected), ("pending", steps.pending)):
@@ -387,6 +411,12 @@ def _by_owner(steps: planner.CachePlan) -> Dict[Tuple[int, int], planner.CachePl
         rows = array("i", (steps.rows[at] for at in picked))
         parts[owners[number]] = steps._replace(rows=rows, reasons=array("B", (steps.reasons[at] for at in picked)))
     return parts
+
+
+def _for_quarantine(steps: planner.CachePlan) -> int:
+    """What a plan would put into quarantine, in bytes: all but leftovers and what has been in quarantine."""
+    entries, tiers = steps.survey.entries, steps.survey.tiers
+    return sum(entries.freed[row] for row in steps.rows if tiers[entries.tier[row]].back != "nothing")
 
 
 def _largest(plan: planner.Plan) -> List[Dict[str, Any]]:

@@ -14,6 +14,7 @@ from .._fs.identity import Root
 from . import go_build, go_mod
 from .go_build import evict as build_evict
 from .go_build import survey as build_survey
+from .go_build import undo as build_undo
 from .go_mod import evict as mod_evict
 from .go_mod import survey as mod_survey
 
@@ -23,6 +24,7 @@ class Kind(NamedTuple):
 
     ``looks_like`` is its fingerprint (None, or what is missing); ``survey`` looks at a cache, ``link`` adds what only
     a plan needs (which entries must not go before which), ``apply`` carries a plan out with this process's rights.
+    ``undo`` brings back what a run had put into quarantine (None: this kind has none).
     ``trim_days`` is after how many days without use Go itself removes entries (0: it never does).
     """
 
@@ -33,6 +35,7 @@ class Kind(NamedTuple):
     link: Callable[[Survey], None]
     apply: Callable[[Root, CachePlan, Job], Outcome]
     trim_days: int = 0
+    undo: Optional[Callable[[Root, str, Job], Outcome]] = None
 
 
 def _nothing(_seen: Survey) -> None:
@@ -50,6 +53,7 @@ KINDS: Dict[str, Kind] = {
             build_survey.link,
             build_evict.apply,
             5,  # cmd/go/internal/cache/cache.go, trimLimit
+            build_undo.undo,
         ),
         Kind(go_mod.KIND, go_mod.TITLE, go_mod.looks_like, mod_survey.survey, _nothing, mod_evict.apply),
     )

@@ -8,12 +8,14 @@ Source: cmd/go/internal/cache/cache.go (Open, fileName, putIndexEntry, Trim) and
 
 from __future__ import annotations
 
+import hashlib
 import re
 import stat
-from typing import Optional
+from typing import List, Optional
 
 from ..._core.survey import SECOND, Tier
 from ..._fs import dirs
+from .. import quarantine
 
 KIND = "go-build"
 TITLE = "Go build cache"
@@ -22,8 +24,9 @@ TIERS = (
     Tier("output", "rebuild", 20),
     Tier("executable", "rebuild", 20),
     Tier("leftover", "nothing", 0),
+    quarantine.TIER,
 )
-ACTION, OUTPUT, EXECUTABLE, LEFTOVER = range(4)
+ACTION, OUTPUT, EXECUTABLE, LEFTOVER, QUARANTINED = range(5)
 # What an output is called between the two looks of its eviction; Go never reads or writes such a name.
 ASIDE = ".evicting"
 # Use is written down at most once an hour (cache.go, mtimeInterval).
@@ -37,7 +40,17 @@ SHARD = re.compile(r"[0-9a-f]{2}\Z")
 ACTION_SIZE = 175
 README = b"This directory holds cached build artifacts from the Go build system."
 # What belongs to a build cache besides its shards; these are what makes it a cache and always stay.
-OWN = frozenset(("README", "trim.txt", "testexpire.txt", "fuzz", "log.txt", "CACHEDIR.TAG"))
+OWN = frozenset(("README", "trim.txt", "testexpire.txt", "fuzz", "log.txt", "CACHEDIR.TAG", quarantine.NAME))
+# Outputs that Go treats as part of a hit when they are there and as empty when they are not, under a key that is
+# computed from the main entry's: cmd/go/internal/cache/hash.go (Subkey), work/exec.go (vet: stdout, fix.zip) and
+# work/buildid.go (stdout, link-stdout). Lost alone, they take findings with them silently.
+DEPENDENT = (b"stdout", b"fix.zip", b"link-stdout")
+
+
+def dependents(digits: str) -> List[str]:
+    """The keys, in hexadecimal digits, of what hangs on the action with the key *digits*."""
+    main = b"subkey:" + bytes.fromhex(digits)
+    return [hashlib.sha256(main + word).hexdigest() for word in DEPENDENT]
 
 
 def looks_like(fd: int) -> Optional[str]:

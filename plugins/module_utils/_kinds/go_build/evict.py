@@ -9,18 +9,26 @@ import os
 import stat
 import threading
 import time
-from typing import Callable, Dict, List, Optional, Tuple
+from array import array
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from ..._core import evict as core
 from ..._core.evict import Job, Outcome
 from ..._core.plan import CachePlan
 from ..._fs import dirs
 from ..._fs.identity import Root
-from . import ASIDE, EXECUTABLE, OUTPUT
+from .. import quarantine
+from . import ASIDE, EXECUTABLE, LEFTOVER, OUTPUT, QUARANTINED
 
 _SETTLE = 1.0
 _ASIDE_AT_ONCE = 64
 _SLICE = 1000
+# Entries go folder by folder, so that no two threads wait for the lock of the same one, but in slices that keep their
+# order: each slice has about this many entries for each of the 256 folders.
+_PIECE = 32
+_WAVE = 256 * _PIECE
+# Folders, and rows in each.
+_Batch = List[Tuple[str, "array[int]"]]
 
 
 def apply(root: Root, plan: CachePlan, job: Job) -> Outcome:
@@ -43,16 +51,17 @@ class _Eviction:
         self.out = Outcome(job.tell)
         self._fds: Dict[str, int] = {}
         self._lock = threading.Lock()
+        self._shelf = quarantine.Shelf(root.fd, root, job.aside) if job.aside else None
         self.stayed = 0
         # File systems stamp with the time of the last tick (CONFIG_HZ), some milliseconds behind the clock.
         self.begun = time.time_ns() - 20_000_000
 
     def run(self) -> None:
-        phases: List[List[int]] = [[], [], []]
+        phases = [array("i"), array("i"), array("i")]
         for row in self.plan.rows:
             phases[self.entries.phase[row]].append(row)
         try:
-            if not self._phase(phases[0], self._evict):
+            if not self._by_folder(phases[0], self._evict_files):
                 self._cut(phases[1] + phases[2])
                 return
             self.job.step("actions")
@@ -70,20 +79,55 @@ class _Eviction:
             for fd in self._fds.values():
                 if fd >= 0:
                     os.close(fd)
+            if self._shelf is not None:
+                self._shelf.close()
 
-    def _phase(self, rows: List[int], work: Callable[[int], None]) -> bool:
-        begun = core.in_threads(work, rows, self.job.threads, self.job.late)
-        self._cut(rows[begun:])
-        return begun == len(rows)
+    def _pieces(self, rows: Sequence[int]) -> _Batch:
+        """Splits rows into pieces of one folder each, neighbours in different folders, roughly in the rows' order."""
+        pieces: _Batch = []
+        key = self.entries.key
+        for at in range(0, len(rows), _WAVE):
+            wave: Dict[bytes, array[int]] = {}
+            for row in rows[at : at + _WAVE]:
+                shard = key(row)[:2]
+                found = wave.get(shard)
+                if found is None or len(found) >= _PIECE:
+                    found = wave[shard] = array("i")
+                    pieces.append((shard.decode(), found))
+                found.append(row)
+        return pieces
 
-    def _cut(self, rows: List[int]) -> None:
+    def _phase(self, rows: Sequence[int], work: Callable[[int], None]) -> bool:
+        def piece(_fd: int, mine: array[int]) -> None:
+            for row in mine:
+                work(row)
+
+        return self._by_folder(rows, piece)
+
+    def _by_folder(self, rows: Sequence[int], work: Callable[[int, array[int]], None]) -> bool:
+        """Calls *work* with a folder's descriptor and some rows in it; False where the time limit cut rows off."""
+
+        def each(batch: _Batch) -> None:
+            for shard, mine in batch:
+                work(self._shard(shard), mine)
+
+        return self._batches([[piece] for piece in self._pieces(rows)], each)
+
+    def _batches(self, batches: List[_Batch], work: Callable[[_Batch], None]) -> bool:
+        begun = core.in_threads(lambda at: work(batches[at]), range(len(batches)), self.job.threads, self.job.late, 1)
+        for batch in batches[begun:]:
+            for _shard, mine in batch:
+                self._cut(mine)
+        return begun == len(batches)
+
+    def _cut(self, rows: Sequence[int]) -> None:
         for row in rows:
             self.out.skip(core.TIME, self._path(row), self.entries.freed[row])
 
     def _path(self, row: int) -> str:
         return self.entries.key(row).decode()
 
-    def _may_take_outputs(self, rows: List[int]) -> bool:
+    def _may_take_outputs(self, rows: Sequence[int]) -> bool:
         if self.plan.idle and self.stayed:
             # Without the margin of an hour an output may belong to one of the actions that stayed.
             for row in rows:
@@ -95,12 +139,12 @@ class _Eviction:
             return False
         return True
 
-    def _busy(self, rows: List[int]) -> None:
+    def _busy(self, rows: Sequence[int]) -> None:
         for row in rows:
             self.out.skip(core.BUSY, self._path(row), self.entries.freed[row])
         self.out.note("Go tools are running: the outputs that are left stay for the next run")
 
-    def _outputs(self, rows: List[int]) -> None:
+    def _outputs(self, rows: Sequence[int]) -> None:
         """Takes the outputs, in one of two ways.
 
         Below the floor use leaves no trace, so they go only while no Go tool runs, looked at before each slice.
@@ -114,28 +158,32 @@ class _Eviction:
                 if self.job.scan().who:
                     self._busy(rows[at:])
                     return
-                self._phase(rows[at : at + _SLICE], self._evict_output)
+                self._by_folder(rows[at : at + _SLICE], self._evict_files)
             return
         if not rows:
             return
         time.sleep(min(_SETTLE, max(0.0, self.job.deadline - time.monotonic())))
-        files = [row for row in rows if self.entries.tier[row] == OUTPUT]
-        parts = [files[at : at + _ASIDE_AT_ONCE] for at in range(0, len(files), _ASIDE_AT_ONCE)]
-        begun = core.in_threads(
-            lambda at: self._aside(parts[at]), range(len(parts)), self.job.threads, self.job.late, 1
-        )
-        self._cut([row for part in parts[begun:] for row in part])
-        self._phase([row for row in rows if self.entries.tier[row] != OUTPUT], self._evict_output)
+        tier = self.entries.tier
+        batches: List[_Batch] = []
+        room = 0
+        for piece in self._pieces(array("i", (row for row in rows if tier[row] == OUTPUT))):
+            if room < len(piece[1]):
+                batches.append([])
+                room = _ASIDE_AT_ONCE
+            batches[-1].append(piece)
+            room -= len(piece[1])
+        self._batches(batches, self._aside)
+        self._by_folder(array("i", (row for row in rows if tier[row] != OUTPUT)), self._evict_files)
 
-    def _aside(self, rows: List[int]) -> None:
+    def _aside(self, batch: _Batch) -> None:
         renamed = []
-        for row in rows:
-            found = None if self._stays_with(row) else self._look(row)
-            if found is None:
+        rename = os.rename
+        for fd, row in ((self._shard(shard), row) for shard, rows in batch for row in rows):
+            name = None if self._stays_with(row) else self._look(row, fd)[0]
+            if name is None:
                 continue
-            fd, name, _st = found
             try:
-                os.rename(name, name + ASIDE, src_dir_fd=fd, dst_dir_fd=fd)
+                rename(name, name + ASIDE, src_dir_fd=fd, dst_dir_fd=fd)
                 renamed.append((row, fd, name))
             except FileNotFoundError:
                 self.out.skip(core.GONE, self._path(row), self.entries.freed[row])
@@ -148,23 +196,38 @@ class _Eviction:
                 self._give_back(row, fd, name)
                 continue
             try:
-                os.unlink(name + ASIDE, dir_fd=fd)
-                self.out.done(0 if st is None else dirs.freed_by_unlink(st), row=row)
+                self._let_go(row, fd, name + ASIDE, st)
             except OSError as exc:
                 self._failed(row, exc)
+                self._name_back(fd, name)
+
+    def _let_go(self, row: int, fd: int, name: str, st: Optional[os.stat_result]) -> None:
+        """The end of an eviction: the file is removed, or moved to the run's quarantine. Raises OSError."""
+        freed = 0 if st is None else dirs.freed_by_unlink(st)
+        if self._shelf is not None and self.entries.tier[row] != LEFTOVER:
+            self._shelf.take(name, fd, self._path(row))
+            self.out.done(0, 0, row=row, aside=freed)
+        else:
+            os.unlink(name, dir_fd=fd)
+            self.out.done(freed, row=row)
 
     def _give_back(self, row: int, fd: int, name: str) -> None:
+        self._name_back(fd, name)
+        self.out.skip(core.USED, self._path(row), self.entries.freed[row])
+
+    @staticmethod
+    def _name_back(fd: int, name: str) -> None:
         try:
             # link(2) never replaces what a build has put there meanwhile.
             os.link(name + ASIDE, name, src_dir_fd=fd, dst_dir_fd=fd, follow_symlinks=False)
         except FileExistsError:
             pass
+        except FileNotFoundError:
+            return
         except OSError:
             os.rename(name + ASIDE, name, src_dir_fd=fd, dst_dir_fd=fd)
-            self.out.skip(core.USED, self._path(row), self.entries.freed[row])
             return
         os.unlink(name + ASIDE, dir_fd=fd)
-        self.out.skip(core.USED, self._path(row), self.entries.freed[row])
 
     def _used(self, row: int, st: os.stat_result) -> bool:
         # A build that makes an output anew reads the old file to compare, and keeps it without touching its mtime
@@ -211,18 +274,14 @@ class _Eviction:
     def _evict_guarded(self, row: int) -> None:
         if self._stays_with(row):
             return
-        self._evict(row)
+        self._evict(row, self._shard(self._path(row)[:2]))
         # A vet that raced with us wrote its facts anew between the two looks: without the findings they would lie.
         facts = self.entries.guard[row]
         if self._is_there(facts) and not self._is_there(row):
             self._drop(facts)
             self.out.note("an action that came back while its findings went was dropped too")
 
-    def _evict_output(self, row: int) -> None:
-        if not self._stays_with(row):
-            self._evict(row)
-
-    def _mend(self, rows: List[int]) -> None:
+    def _mend(self, rows: Sequence[int]) -> None:
         """Findings that a vet stored again while their output went would be lost: their facts go, then they do."""
         for row in rows:
             finding = self.entries.guard[row]
@@ -232,25 +291,25 @@ class _Eviction:
                 self._drop(finding)
                 self.out.note("an action that came back while its findings went was dropped too")
 
-    def _look(self, row: int) -> Optional[Tuple[int, str, os.stat_result]]:
-        """The last look at an entry before it goes: its folder, name and stat, or None with the reason counted."""
-        path = self._path(row)
-        amount = self.entries.freed[row]
-        fd = self._shard(path[:2])
+    def _look(self, row: int, fd: int) -> Tuple[Optional[str], Optional[os.stat_result]]:
+        """The last look at an entry before it goes: its name and stat, or None for both with the reason counted."""
         if fd < 0:
             self._stay(core.CHANGED, row, "its folder is no longer a plain directory of this cache")
-            return None
-        st = dirs.lstat_or_none(path[3:], fd)
-        if st is None:
-            self.out.skip(core.GONE, path, amount)
-            return None
-        if st.st_ino != self.entries.inode[row] or stat.S_ISDIR(st.st_mode) != (self.entries.tier[row] == EXECUTABLE):
+            return None, None
+        entries = self.entries
+        name = entries.key(row)[3:].decode()
+        try:
+            st = os.stat(name, dir_fd=fd, follow_symlinks=False)
+        except FileNotFoundError:
+            self.out.skip(core.GONE, self._path(row), entries.freed[row])
+            return None, None
+        if st.st_ino != entries.inode[row] or stat.S_ISDIR(st.st_mode) != (entries.tier[row] == EXECUTABLE):
             self._stay(core.CHANGED, row)
         elif self._used(row, st):
             self._stay(core.USED, row)
         else:
-            return fd, path[3:], st
-        return None
+            return name, st
+        return None, None
 
     def _stay(self, reason: str, row: int, detail: str = "") -> None:
         self.stayed += 1
@@ -260,17 +319,24 @@ class _Eviction:
         reason = core.OWNER if isinstance(exc, PermissionError) else core.ERROR
         self._stay(reason, row, os.strerror(exc.errno or 0))
 
-    def _evict(self, row: int) -> None:
-        found = self._look(row)
-        if found is None:
+    def _evict_files(self, fd: int, rows: Sequence[int]) -> None:
+        guard = self.entries.guard
+        for row in rows:
+            if guard[row] < 0 or not self._stays_with(row):
+                self._evict(row, fd)
+
+    def _evict(self, row: int, fd: int) -> None:
+        if self.entries.tier[row] == QUARANTINED:
+            self._end_quarantine(row)
             return
-        fd, name, st = found
+        name, st = self._look(row, fd)
+        if name is None or st is None:
+            return
         try:
             if self.entries.tier[row] == EXECUTABLE:
                 self._evict_executable(row, fd, name)
             else:
-                os.unlink(name, dir_fd=fd)
-                self.out.done(dirs.freed_by_unlink(st), row=row)
+                self._let_go(row, fd, name, st)
         except FileNotFoundError:
             self.out.skip(core.GONE, self._path(row), self.entries.freed[row])
         except OSError as exc:
@@ -287,6 +353,11 @@ class _Eviction:
             if len(inside) > 1 or any(not stat.S_ISREG(st.st_mode) for _inner, st in inside):
                 self._stay(core.CHANGED, row, "it does not hold exactly one file")
                 return
+            if self._shelf is not None:
+                self._shelf.take(name, shard_fd, self._path(row))
+                held = own.st_blocks * 512 + sum(dirs.freed_by_unlink(st) for _inner, st in inside)
+                self.out.done(0, 0, row=row, aside=held)
+                return
             for inner, st in inside:
                 os.unlink(inner, dir_fd=fd)
                 self.out.done(dirs.freed_by_unlink(st), 1, 0)
@@ -294,3 +365,16 @@ class _Eviction:
             os.close(fd)
         os.rmdir(name, dir_fd=shard_fd)
         self.out.done(own.st_blocks * 512, row=row)
+
+    def _end_quarantine(self, row: int) -> None:
+        try:
+            name = self._path(row).rpartition("/")[2]
+            freed, inodes, left = quarantine.remove(self.root.fd, self.root, name, self.entries.inode[row])
+        except FileNotFoundError:
+            self.out.skip(core.GONE, self._path(row), self.entries.freed[row])
+        except OSError as exc:
+            self._failed(row, exc)
+        else:
+            if left:
+                self.out.note("%s: %d names stayed, the first: %s (%s)" % ((self._path(row), len(left)) + left[0]))
+            self.out.done(freed, inodes, row=row)

@@ -9,6 +9,7 @@ import hashlib
 import marshal
 import os
 import re
+import resource
 import signal
 import stat
 import struct
@@ -22,10 +23,12 @@ from ..._core import evict as core
 from ..._core.survey import SECOND, CacheRef, Entries, Survey
 from ..._fs import dirs
 from ..._fs.identity import Root
+from .. import quarantine
 from . import (
     ACTION,
     ACTION_SIZE,
     ASIDE,
+    DEPENDENT,
     ENTRY,
     EXECUTABLE,
     GRAIN,
@@ -35,12 +38,14 @@ from . import (
     MARGINS,
     OUTPUT,
     OWN,
+    QUARANTINED,
     SHARD,
     TIERS,
 )
 
 _HOLDS = ("", "other owner", "findings not readable")
 _OTHER_OWNER, _UNREADABLE = 1, 2
+_AS_ROOT = 128  # no hold, but a mark of what only root may remove
 _DEEPEST = 256
 _FIRST = 1483228800 * SECOND  # 2017; the build cache came with Go 1.10 in 2018
 _LATEST = 2**63 - 1
@@ -55,12 +60,9 @@ _FILE_PHASES = bytes.maketrans(b"ad", bytes((0, 2)))
 # another one computes.
 _LARGE = 20_000
 _THREADS = 4
+_SAMPLE = 8
 # putIndexEntry: "v1", action, output, size and time.
 ACTION_TEXT = re.compile(rb"v1 [0-9a-f]{64} [0-9a-f]{64} [ \d]{20} [ \d]{20}\n\Z")
-# Outputs that Go treats as part of a hit when they are there and as empty when they are not, under a key that is
-# computed from the main entry's: cmd/go/internal/cache/hash.go (Subkey), work/exec.go (vet: stdout, fix.zip) and
-# work/buildid.go (stdout, link-stdout). Lost alone, they take findings with them silently.
-_DEPENDENT = (b"stdout", b"fix.zip", b"link-stdout")
 
 
 def survey(root: Root) -> Survey:
@@ -157,7 +159,8 @@ class _Part:
             own = os.fstat(fd)
             # The folder's own time is no sign of a build: an eviction changes it too.
             self._own(own)
-            hold = _OTHER_OWNER if own.st_uid != self.root.uid else 0
+            # Where root has built with the user's cache, root's rights are needed; for others' folders nobody's are.
+            hold = 0 if own.st_uid == self.root.uid else _AS_ROOT if own.st_uid == os.geteuid() == 0 else _OTHER_OWNER
             lstat = os.stat
             names: List[str] = []
             stats: List[os.stat_result] = []
@@ -275,6 +278,7 @@ class _Look(_Part):
     def __init__(self, root: Root) -> None:
         super().__init__(root)
         self.entries = Entries(SUFFIXES)
+        self.quarantined: List[Dict[str, Any]] = []
         self.fuzz: List[Dict[str, Any]] = []
 
     def run(self) -> None:
@@ -291,7 +295,8 @@ class _Look(_Part):
             if name not in OWN:
                 self.totals["foreign"] += 1
             if stat.S_ISDIR(st.st_mode):
-                self._below(name)
+                if name != quarantine.NAME:
+                    self._below(name)
                 continue
             self._own(st)
             if name == "trim.txt":
@@ -306,6 +311,7 @@ class _Look(_Part):
             if other is not None:
                 other.end()
         _in_threads(self.root, rest, self._add)
+        self.quarantined = quarantine.survey(self.root.fd, "", self.root, self.entries, QUARANTINED, _OTHER_OWNER)
 
     def _large(self, shards: List[str]) -> bool:
         """Whether a second process pays: some milliseconds for what is as quick to look at alone."""
@@ -327,10 +333,15 @@ class _Look(_Part):
         self.damage += damage
         self.unreached += unreached
         self.last = max(self.last, last)
+        entries = self.entries
         for digests, codes, tier, phase, used, mtime, inode, freed, size, hold in many:
-            self.entries.add_many(digests, codes, tier, phase, used, mtime, inode, freed, size, hold)
+            begin = len(entries)
+            entries.add_many(digests, codes, tier, phase, used, mtime, inode, freed, size, hold % _AS_ROOT)
+            if hold == _AS_ROOT:
+                entries.owner[begin:] = array("B", (1,)) * len(codes)
         for row, hold in rows:
-            self.entries.hold[self.entries.add(*row)] = hold
+            at = entries.add(*row)
+            entries.hold[at], entries.owner[at] = hold % _AS_ROOT, hold // _AS_ROOT
 
     def _trim_time(self) -> int:
         try:
@@ -380,12 +391,14 @@ class _Look(_Part):
 
     def result(self) -> Survey:
         root = self.root
-        self.totals = dict(self.totals, entries=len(self.entries))
+        quarantined = sum(item["bytes"] for item in self.quarantined)
+        self.totals = dict(self.totals, entries=len(self.entries), quarantined=quarantined)
         self.fuzz.sort(key=lambda item: (-item["bytes"], item["target"]))
         details: Dict[str, Any] = {
             "fuzz_corpora": len(self.fuzz),
             "fuzz_bytes": sum(item["bytes"] for item in self.fuzz),
             "fuzz": self.fuzz[:20],
+            "quarantine": self.quarantined,
         }
         return Survey(
             CacheRef(KIND, root.path, root.given, root.uid, root.gid, root.device, root.inode),
@@ -402,6 +415,7 @@ class _Look(_Part):
             self.damage,
             self.unreached,
             None,
+            owners=((root.uid, root.gid), (0, 0)),
         )
 
 
@@ -420,7 +434,13 @@ def _in_threads(root: Root, shards: Sequence[str], take: Callable[[Tuple[Any, ..
                 take(done.pop(state["taken"]))
                 state["taken"] += 1
 
-    core.in_threads(look, range(len(shards)), _THREADS if len(shards) >= 16 else 1, lambda: False, 1)
+    # Threads only where the disk is waited for: what lies in memory is looked at faster without them.
+    waits = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
+    sample = min(_SAMPLE, len(shards))
+    for at in range(sample):
+        look(at)
+    waits = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw - waits
+    core.in_threads(look, range(sample, len(shards)), _THREADS if waits > 2 * sample else 1, lambda: False, 1)
 
 
 class _Helper:
@@ -485,7 +505,7 @@ def link(seen: Survey) -> None:
         if tier[row] != ACTION:
             continue
         parent = b"subkey:" + digest(row)
-        for word in _DEPENDENT:
+        for word in DEPENDENT:
             found = find(sha256(parent + word).digest())
             if found is not None:
                 entries.guard[found] = row

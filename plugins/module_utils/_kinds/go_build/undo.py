@@ -1,0 +1,99 @@
+# Copyright (c) 2026 The gofleet.cache authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bringing back what an eviction from a build cache had put into quarantine, in the reverse order of the eviction."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import List, Set
+
+from ..._core import evict as core
+from ..._core.evict import Job, Outcome
+from ..._fs import dirs
+from ..._fs.identity import Root
+from .. import quarantine
+from . import ENTRY, SHARD, dependents
+
+
+def undo(root: Root, run: str, job: Job) -> Outcome:
+    """Puts the entries of the *run* back, with this process's rights; what is there anew stays as it is.
+
+    Outputs first, then the findings, then the other actions: an action that is found never names an output that is not
+    back yet, and no facts of vet stand there without their findings.
+    """
+    out = Outcome(job.tell)
+    return out.run(lambda: _undo(root, run, job, out))
+
+
+def _undo(root: Root, run: str, job: Job, out: Outcome) -> None:
+    name = quarantine.find(root.fd, root, run)
+    if name is None:
+        return
+    paths: List[str] = []
+    for path, _fd, leaf, st in quarantine.contents(root.fd, root, name):
+        shard = path.partition("/")[0]
+        kind = st.st_mode
+        if path == "%s/%s" % (shard, leaf) and SHARD.match(shard) and ENTRY.match(leaf) and leaf[:2] == shard:
+            if stat.S_ISREG(kind) or (stat.S_ISDIR(kind) and leaf.endswith("-d")):
+                paths.append(path)
+    findings: Set[str] = set()
+    for path in paths:
+        if path.endswith("-a"):
+            findings.update(dependents(path[3:67]))
+    paths.sort(key=lambda path: (path.endswith("-a"), path.endswith("-a") and path[3:67] not in findings, path))
+    top = quarantine.open_all(root.fd, root)
+    try:
+        held = dirs.open_dir(name, top)
+    finally:
+        os.close(top)
+    try:
+        for path in paths:
+            if job.late():
+                out.skip(core.TIME, path, 0)
+                continue
+            try:
+                _put_back(root, held, path, out)
+            except OSError as exc:
+                out.skip(core.ERROR, path, 0, os.strerror(exc.errno or 0))
+            job.step("undone")
+    finally:
+        os.close(held)
+    quarantine.tidy(root.fd, root, name, out)
+
+
+def _put_back(root: Root, held: int, path: str, out: Outcome) -> None:
+    shard, _slash, leaf = path.partition("/")
+    source = dirs.open_dir(shard, held)
+    target = -1
+    try:
+        try:
+            os.mkdir(shard, 0o777, dir_fd=root.fd)
+        except FileExistsError:
+            pass
+        target = dirs.open_dir(shard, root.fd)
+        if not dirs.same_place(target, root.mount, root.device) or not dirs.same_place(source, root.mount, root.device):
+            raise OSError(18, "a mount", path)
+        st = dirs.lstat(leaf, source)
+        size = dirs.freed_by_unlink(st)
+        if stat.S_ISDIR(st.st_mode):
+            if dirs.lstat_or_none(leaf, target) is not None:
+                out.skip(core.BACK, path, size)
+                return
+            os.rename(leaf, leaf, src_dir_fd=source, dst_dir_fd=target)
+        else:
+            try:
+                # link(2) never replaces what a build has made anew meanwhile.
+                os.link(leaf, leaf, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
+            except FileExistsError:
+                os.unlink(leaf, dir_fd=source)
+                out.skip(core.BACK, path, size)
+                return
+            os.unlink(leaf, dir_fd=source)
+        out.done(size)
+        out.back.append(path)
+    finally:
+        os.close(source)
+        if target >= 0:
+            os.close(target)

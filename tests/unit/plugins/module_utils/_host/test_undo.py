@@ -1,0 +1,194 @@
+# Copyright (c) 2026 The gofleet.cache authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Quarantine and undo: what goes lies beside the cache, comes back as it was, and ends by itself."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import time
+from typing import Any, Dict, Tuple
+
+import pytest
+
+from ansible_collections.gofleet.cache.plugins.module_utils._host import look, undo
+from ansible_collections.gofleet.cache.plugins.module_utils._kinds import quarantine
+from ansible_collections.gofleet.cache.tests.fixtures import synthetic
+
+DAY = synthetic.DAY
+GRACE: Dict[str, Any] = {"max_age": "10d", "private": [], "quarantine": "2d"}
+Tree = Dict[str, Tuple[int, int, int, bytes]]
+
+
+def tree(root: pathlib.Path) -> Tree:
+    """Every file of a cache but the quarantine's: inode, mtime, mode and content."""
+    found = {}
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and quarantine.NAME not in path.parts:
+            st = path.stat()
+            found[str(path.relative_to(root))] = (st.st_ino, st.st_mtime_ns, st.st_mode, path.read_bytes())
+    return found
+
+
+def back(agent: Any, run: str = "latest", check: bool = False, **more: Any) -> Dict[str, Any]:
+    return undo.run(agent.request(), run, undo.Options(check, **more))
+
+
+@pytest.fixture
+def purged(agent: Any) -> Tuple[Any, Tree, Dict[str, Any]]:
+    agent.fill()
+    before = tree(agent.build.path)
+    result = agent.purge(GRACE, agent.build.path)
+    assert result["evicted_entries"] == 12
+    return agent, before, result
+
+
+def test_what_is_in_quarantine_has_given_nothing_back_yet(purged: Any) -> None:
+    agent, before, result = purged
+    row = result["caches"][0]
+    assert (result["freed_bytes"], row["freed_bytes"]) == (0, 0)
+    assert row["quarantined_bytes"] == sum(item["bytes"] for item in result["evicted"]) > 0
+    assert len(tree(agent.build.path)) == len(before) - 12
+
+
+def test_check_mode_says_what_the_run_then_does(agent: Any) -> None:
+    agent.fill()
+    dry = agent.purge(GRACE, agent.build.path, check=True)
+    real = agent.purge(GRACE, agent.build.path)
+    assert dry["plan_digest"] == real["plan_digest"]
+    assert dry["predicted_bytes"] == real["predicted_bytes"] == 0
+    assert dry["caches"][0]["quarantined_bytes"] == real["caches"][0]["quarantined_bytes"]
+
+
+def test_an_undo_restores_every_byte_name_and_time(purged: Any) -> None:
+    agent, before, result = purged
+    dry = back(agent, result["quarantine_run"], check=True)
+    assert (dry["changed"], tree(agent.build.path) == before) == (True, False)
+    done = back(agent, result["quarantine_run"])
+    assert (done["changed"], done["restored_entries"], done["left_out_entries"]) == (True, 12, 0)
+    assert tree(agent.build.path) == before
+    assert not (agent.build.path / quarantine.NAME).exists()
+    again = back(agent)
+    assert (again["changed"], again["caches"]) == (False, [])
+
+
+def test_what_was_made_anew_meanwhile_stays(purged: Any) -> None:
+    agent, before, result = purged
+    name = next(item["path"] for item in result["evicted"] if item["tier"] == "output")
+    (agent.build.path / name).write_bytes(b"newer")
+    done = back(agent)
+    assert (agent.build.path / name).read_bytes() == b"newer"
+    assert {item["reason"] for item in done["left_out"]} == {"made anew since"}
+    assert not (agent.build.path / quarantine.NAME).exists()
+    assert set(tree(agent.build.path)) == set(before)
+
+
+def test_actions_come_back_after_what_they_name_and_facts_after_their_findings(
+    purged: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent, _before, result = purged
+    findings = {item["path"] for item in result["evicted"]} - set(tree(agent.build.path))
+    order = []
+    real = os.link
+
+    def link(source: str, target: str, **options: Any) -> None:
+        order.append(source)
+        real(source, target, **options)
+
+    monkeypatch.setattr(os, "link", link)
+    back(agent)
+    assert len(order) == len(findings) == 12
+    kinds = [name[65] for name in order]
+    assert kinds == sorted(kinds, reverse=True)
+    from ansible_collections.gofleet.cache.plugins.module_utils._kinds.go_build import dependents
+
+    actions = [name[:64] for name in order if name.endswith("-a")]
+    pairs = [(actions.index(key), at) for at, main in enumerate(actions) for key in dependents(main) if key in actions]
+    assert pairs
+    assert all(finding < main for finding, main in pairs)
+
+
+def test_another_run_is_refused_and_nothing_is_touched(purged: Any) -> None:
+    agent, _before, result = purged
+    now = tree(agent.build.path)
+    for wanted in ("0" * 12, "../../etc", "", "latest "):
+        with pytest.raises(undo.NoRun):
+            back(agent, wanted)
+    assert tree(agent.build.path) == now
+    with pytest.raises(undo.NoRun, match=result["quarantine_run"]):
+        back(agent, "0" * 12)
+
+
+def test_a_quarantine_stays_for_its_time_and_goes_in_the_next_run(purged: Any) -> None:
+    agent, _before, _result = purged
+    within = agent.purge({"max_age": "300d", "private": []}, agent.build.path)
+    assert within["changed"] is False
+    assert {row["reason"] for row in within["protected"]} >= {"quarantine"}
+    agent.later(3)
+    done = agent.purge({"max_age": "300d", "private": []}, agent.build.path)
+    assert [item["reason"] for item in done["evicted"]] == ["expired"]
+    assert done["freed_bytes"] > 0
+    assert not (agent.build.path / quarantine.NAME).exists()
+
+
+def test_where_space_is_short_nothing_is_kept(agent: Any) -> None:
+    agent.fill()
+    short = dict(GRACE, when={"free_space_below": "99.999%"})
+    result = agent.purge(short, agent.build.path)
+    assert result["freed_bytes"] > 0
+    assert (result["quarantine_run"], (agent.build.path / quarantine.NAME).exists()) == ("", False)
+    assert any("space is short" in note for note in result["notes"])
+
+
+def test_pressure_ends_the_grace(purged: Any) -> None:
+    agent, _before, _result = purged
+    result = agent.purge({"until": {"free_space_above": "99.999%"}, "floor": "9000d", "private": []}, agent.build.path)
+    assert [(item["tier"], item["reason"]) for item in result["evicted"]] == [("quarantined", "free_space")]
+
+
+def test_a_quarantine_does_not_count_against_a_cap(purged: Any) -> None:
+    agent, _before, _result = purged
+    left = sum(path.stat().st_blocks * 512 for path in [agent.build.path, *agent.build.path.rglob("*")])
+    kept = sum(p.stat().st_blocks * 512 for p in (agent.build.path / quarantine.NAME).rglob("*") if p.is_file())
+    cap = {"caches": [{"kind": "go-build", "max_size": left - kept}], "floor": "1h", "private": []}
+    assert agent.purge(cap, agent.build.path)["planned_entries"] == 0
+
+
+@pytest.mark.parametrize("point", range(1, 9))
+def test_an_undo_that_is_killed_anywhere_is_finished_by_the_next(purged: Any, point: int) -> None:
+    agent, before, _result = purged
+    count = [0]
+
+    def step(_name: str) -> None:
+        count[0] += 1
+        if count[0] == point:
+            os._exit(9)
+
+    child = os.fork()
+    if child == 0:
+        back(agent, step=step)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    back(agent)
+    assert tree(agent.build.path) == before
+
+
+def test_a_quarantine_that_leads_elsewhere_is_never_used(agent: Any, tmp_path: pathlib.Path) -> None:
+    agent.fill()
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (agent.build.path / quarantine.NAME).symlink_to(outside)
+    before = tree(agent.build.path)
+    result = agent.purge(GRACE, agent.build.path)
+    assert result["evicted_entries"] == 0
+    assert list(outside.iterdir()) == []
+    assert tree(agent.build.path) == before
+
+
+def test_an_undo_is_no_regret(purged: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent, _before, _result = purged
+    back(agent)
+    monkeypatch.setenv(look.CLOCK, str(time.time() + 60))
+    result = agent.purge({"max_age": "300d", "private": []}, agent.build.path, check=True)
+    assert result["caches"][0]["regret"]["entries"] == result["caches"][0]["regret"]["restored_entries"] == 0
