@@ -266,7 +266,7 @@ def _move_aside(path: str, inode: int) -> str:
                 old[int(number)] = name
         kept = "%s%d" % (place.DAMAGED, max(old, default=0) + 1)
         try:
-            # It would be rolled back into the new file.
+            # It is no roll-back file of the new one.
             os.unlink(path + "-journal")
         except FileNotFoundError:
             pass
@@ -672,8 +672,8 @@ class Journal:
                 changed = []
                 for text, when in since.items():
                     old = known.get(_label(text))
-                    # A date in the future is put right; the date of asking need not be exact.
-                    if old is None or old[0] != when // SECOND or not 0 <= moment - old[1] < _TOUCH_DAYS * _DAY:
+                    # The date of asking need not be exact; one in the future is put right, and so is its since.
+                    if old is None or not 0 <= moment - old[1] < _TOUCH_DAYS * _DAY:
                         changed.append([*place_of, _label(text), when // SECOND, moment])
                 room = UNNEEDED_MOST - int(self._base.execute("SELECT count(*) FROM unneeded").fetchone()[0])
                 fresh = sum(row[2] not in known for row in changed)

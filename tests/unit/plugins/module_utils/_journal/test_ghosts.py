@@ -115,9 +115,8 @@ def test_what_came_back_is_told_by_how_it_came_and_taken_out(fates: dict[bytes, 
     assert sorted(back.seconds) == [60] * len(of("anew")) + [172800] * len(of("late"))
     stalest = max([size for how, size in fates.values() if how == "anew"], default=None)
     assert back.day_age == (-1 if stalest is None else ghosts.make([b"k"], [1], [NOW - stalest * DAY], NOW).ages[0])
-    assert rest == ghosts.make(
-        [k for k in keys if fates[k][0] == "away"], of("away"), [NOW - DAY] * len(of("away")), NOW
-    )
+    away = [key for key in keys if fates[key][0] == "away"]
+    assert rest == ghosts.make(away, of("away"), [used[key] for key in away], NOW)
     # Counted once.
     assert ghosts.regret([(NOW, rest)], there, list(there.values()), NOW + 3 * DAY) == [(rest, ghosts.Back())]
 
