@@ -20,7 +20,7 @@ from hashlib import blake2b
 from itertools import compress
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
-from .._core.survey import SECOND
+from .._core.survey import SECOND, Entries
 
 #: Ghosts kept of one run at most. The lowest hashes stay: a fair sample.
 MOST = 1_000_000
@@ -179,6 +179,12 @@ def make(
         classes = _CLASSES
         ages = bytes([classes[(at - used[row]) // hour] for row in order])
     return Ghosts(array("Q", [hashes[row] for row in order]), blocks, ages)
+
+
+def of_rows(entries: Entries, rows: Sequence[int], at: int) -> Ghosts:
+    """The ghosts of the surveyed *rows*, all of them evicted (and no others), at *at* (Unix nanoseconds)."""
+    freed, used, key = entries.freed, entries.used, entries.key
+    return make((key(row) for row in rows), [freed[row] for row in rows], [used[row] for row in rows], at)
 
 
 def pack(gone: Ghosts) -> bytes:

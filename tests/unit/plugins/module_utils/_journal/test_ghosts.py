@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.gofleet.cache.plugins.module_utils._core.survey import SECOND
+from ansible_collections.gofleet.cache.plugins.module_utils._core.survey import SECOND, Entries
 from ansible_collections.gofleet.cache.plugins.module_utils._journal import ghosts
 
 NOW = 1_800_000_000 * SECOND
@@ -88,6 +88,14 @@ def test_of_more_ghosts_than_are_kept_the_lowest_hashes_stay() -> None:
 def test_the_class_of_age_holds_the_time_without_use(seconds: int, age: int) -> None:
     gone = ghosts.make([b"k"], [512], [NOW - seconds * SECOND], NOW)
     assert list(gone.ages) == [age]
+
+
+def test_ghosts_of_surveyed_rows_are_those_of_their_columns() -> None:
+    entries = Entries()
+    for number in range(4):
+        entries.add(b"%d" % number, 0, 0, NOW - number * DAY, NOW, 1, 512 * number, 1)
+    found = ghosts.of_rows(entries, [3, 1], NOW)
+    assert found == ghosts.make([b"3", b"1"], [1536, 512], [NOW - 3 * DAY, NOW - DAY], NOW)
 
 
 # regret
