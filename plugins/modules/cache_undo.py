@@ -15,7 +15,7 @@ description:
   - A purge whose policy has V(quarantine) keeps what it evicts beside the cache for that long. This module puts it back
     where it was, with the times that it had.
   - What a build has made anew meanwhile stays as it is, and its older twin is dropped.
-  - What comes back is as old as it was. The next purge under the same policy takes it again, so change the policy first.
+  - What comes back is as old as it was. The next purge under the same policy takes it again; change the policy first.
 extends_documentation_fragment:
   - gofleet.cache._attributes
   - gofleet.cache._attributes.find

@@ -13,7 +13,9 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 from .._core import plan as planner
 from .._core.survey import SECOND, CacheRef, Survey
 from .._fs import dirs, mounts
+from .._go import running
 from .._kinds import KINDS
+from .._kinds.around import Around
 from . import find
 
 _AGES = (("1h", 3600), ("1d", 86400), ("7d", 7 * 86400), ("14d", 14 * 86400), ("30d", 30 * 86400), ("90d", 90 * 86400))
@@ -42,11 +44,17 @@ def reference(cache: find.Cache) -> CacheRef:
 
 
 def surveys(host: find.Host, caches: Sequence[find.Cache]) -> Dict[str, Survey]:
-    """What is in the caches, by path, with the ties between entries that a plan needs."""
+    """What is in the caches, by path, with what the rest of the agent tells of their use and with the ties between
+    entries that a plan needs."""
+    every = [(cache.kind, cache.root) for cache in host.caches]
+    around = Around(every, host.versions, running.toolchains_in_use(running.scan()).used)
     found: Dict[str, Survey] = {}
     for cache in caches:
+        kind = KINDS[cache.kind]
         seen = survey(cache)
-        KINDS[cache.kind].link(seen)
+        if kind.ask is not None:
+            seen = kind.ask(seen, around)
+        kind.link(seen)
         found[cache.root.path] = seen
     return found
 

@@ -12,10 +12,12 @@ from .._core.plan import CachePlan
 from .._core.survey import Survey
 from .._fs.identity import Root
 from . import go_build, go_mod
+from .around import Around
 from .go_build import evict as build_evict
 from .go_build import survey as build_survey
 from .go_build import undo as build_undo
 from .go_mod import evict as mod_evict
+from .go_mod import neighbours as mod_neighbours
 from .go_mod import survey as mod_survey
 
 
@@ -24,6 +26,7 @@ class Kind(NamedTuple):
 
     ``looks_like`` is its fingerprint (None, or what is missing); ``survey`` looks at a cache, ``link`` adds what only
     a plan needs (which entries must not go before which), ``apply`` carries a plan out with this process's rights.
+    ``ask`` adds what the rest of the agent knows of a cache's use (None: nothing does), before ``link``.
     ``undo`` brings back what a run had put into quarantine (None: this kind has none).
     ``trim_days`` is after how many days without use Go itself removes entries (0: it never does).
     """
@@ -36,6 +39,7 @@ class Kind(NamedTuple):
     apply: Callable[[Root, CachePlan, Job], Outcome]
     trim_days: int = 0
     undo: Optional[Callable[[Root, str, Job], Outcome]] = None
+    ask: Optional[Callable[[Survey, Around], Survey]] = None
 
 
 def _nothing(_seen: Survey) -> None:
@@ -55,7 +59,15 @@ KINDS: Dict[str, Kind] = {
             5,  # cmd/go/internal/cache/cache.go, trimLimit
             build_undo.undo,
         ),
-        Kind(go_mod.KIND, go_mod.TITLE, go_mod.looks_like, mod_survey.survey, _nothing, mod_evict.apply),
+        Kind(
+            go_mod.KIND,
+            go_mod.TITLE,
+            go_mod.looks_like,
+            mod_survey.survey,
+            _nothing,
+            mod_evict.apply,
+            ask=mod_neighbours.ask,
+        ),
     )
 }
 

@@ -33,11 +33,9 @@ def _undo(root: Root, run: str, job: Job, out: Outcome) -> None:
         return
     paths: List[str] = []
     for path, _fd, leaf, st in quarantine.contents(root.fd, root, name):
-        shard = path.partition("/")[0]
-        kind = st.st_mode
-        if path == "%s/%s" % (shard, leaf) and SHARD.match(shard) and ENTRY.match(leaf) and leaf[:2] == shard:
-            if stat.S_ISREG(kind) or (stat.S_ISDIR(kind) and leaf.endswith("-d")):
-                paths.append(path)
+        plain = stat.S_ISREG(st.st_mode) or (stat.S_ISDIR(st.st_mode) and leaf.endswith("-d"))
+        if plain and SHARD.match(leaf[:2]) and ENTRY.match(leaf) and path == "%s/%s" % (leaf[:2], leaf):
+            paths.append(path)
     findings: Set[str] = set()
     for path in paths:
         if path.endswith("-a"):

@@ -371,8 +371,12 @@ def test_the_index_of_an_evicted_tree_goes_with_it(agent: Any) -> None:
     index = agent.build.file(modindex.entry("go1.24.0", str(tree))[3:])
     index.write_bytes(b"index")
     agent.later(100)
-    agent.build.age(index, -100 * DAY)  # just used: it goes all the same, it costs time only
-    agent.purge({"caches": [{"kind": "go-mod", "modules": ["example.com/a@*"]}]})
+    policy = {"caches": [{"kind": "go-mod", "modules": ["example.com/a@*"]}]}
+    agent.build.age(index, -100 * DAY)
+    agent.purge(policy)
+    assert tree.exists()  # a build used it a moment ago, whatever the module cache says
+    agent.build.age(index, 0)
+    agent.purge(policy)
     assert not tree.exists()
     assert not index.exists()
 
