@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from array import array
+from binascii import hexlify
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 _DIGEST = 32
@@ -117,12 +118,17 @@ class Entries:
         code = self._codes[row]
         if code == _ODD:
             return self._odd[row]
-        digits = self.digest(row).hex().encode()
-        return b"%s/%s%s" % (digits[:2], digits, self._suffixes[code])
+        digits = hexlify(self._blob[row * _DIGEST : (row + 1) * _DIGEST])
+        return digits[:2] + b"/" + digits + self._suffixes[code]
 
     def digest(self, row: int) -> bytes:
         """The 32 bytes whose digits are in a packed key; only for entries with suffixes."""
         return bytes(self._blob[row * _DIGEST : (row + 1) * _DIGEST])
+
+    def heads(self) -> array[int]:
+        """The first four bytes of each digest as a number (in this machine's order of bytes)."""
+        with memoryview(self._blob) as view, view.cast("I") as words:
+            return array("I", words[:: _DIGEST // 4])
 
     def _put_key(self, key: bytes) -> None:
         if not self._suffixes:

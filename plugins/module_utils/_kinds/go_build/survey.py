@@ -16,7 +16,6 @@ import struct
 import threading
 import time
 from array import array
-from bisect import bisect_left
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from ..._core import evict as core
@@ -497,21 +496,12 @@ def link(seen: Survey) -> None:
     of an hour ago. These few actions are read, without touching their access times, and the output goes after them.
     """
     entries = seen.entries
-    index = _Index(entries)
-    sha256 = hashlib.sha256
     findings: List[int] = []
-    tier, digest, find = entries.tier, entries.digest, index.find
-    for row in range(len(entries)):
-        if tier[row] != ACTION:
-            continue
-        parent = b"subkey:" + digest(row)
-        for word in DEPENDENT:
-            found = find(sha256(parent + word).digest())
-            if found is not None:
-                entries.guard[found] = row
-                entries.phase[found] = 1
-                entries.used[found] = max(entries.used[found], entries.used[row])
-                findings.append(found)
+    for row, found in _dependents(entries):
+        entries.guard[found] = row
+        entries.phase[found] = 1
+        entries.used[found] = max(entries.used[found], entries.used[row])
+        findings.append(found)
     _link_outputs(seen, findings)
 
 
@@ -569,36 +559,27 @@ def _outputs_of(seen: Survey, findings: List[int]) -> Optional[Dict[bytes, List[
         os.close(root.fd)
 
 
-_first = struct.Struct(">I").unpack_from
+def _dependents(entries: Entries) -> List[Tuple[int, int]]:
+    """The rows of actions, each with the row of an action that hangs on it, in the order of the former.
 
-
-class _Index:
-    """Finds actions by their keys; nearly all questions are about keys that are not there, so these are quick."""
-
-    def __init__(self, entries: Entries) -> None:
-        tier, digest = entries.tier, entries.digest
-        self._entries = entries
-        # The first four bytes of the key, then the row.
-        self._pairs = array(
-            "Q",
-            sorted((_first(digest(row))[0] << 32) | row for row in range(len(entries)) if tier[row] == ACTION),
-        )
-        bits = min(max(16, (len(self._pairs) * 16).bit_length()), 24)
-        self._shift = 32 - bits
-        self._seen = bytearray(1 << bits)
-        for pair in self._pairs:
-            self._seen[pair >> 32 + self._shift] = 1
-
-    def find(self, key: bytes) -> Optional[int]:
-        """The row of the action with this key."""
-        prefix = _first(key)[0]
-        if not self._seen[prefix >> self._shift]:
-            return None
-        pairs = self._pairs
-        at = bisect_left(pairs, prefix << 32)
-        while at < len(pairs) and pairs[at] >> 32 == prefix:
-            row = pairs[at] & 0xFFFFFFFF
-            if self._entries.digest(row) == key:
-                return row
-            at += 1
-        return None
+    Nearly all of the computed keys are not there: a table over the first bits of those that are tells most of that.
+    """
+    heads, tier, digest = entries.heads(), entries.tier, entries.digest
+    actions = array("I", (row for row in range(len(entries)) if tier[row] == ACTION))
+    bits = min(max(16, (len(actions) * 16).bit_length()), 24)
+    shift = 32 - bits
+    there = bytearray(1 << bits)
+    for row in actions:
+        there[heads[row] >> shift] = 1
+    sha256, first = hashlib.sha256, struct.Struct("=I").unpack_from
+    wanted: Dict[bytes, int] = {}
+    for row in actions:
+        parent = b"subkey:" + digest(row)
+        for word in DEPENDENT:
+            key = sha256(parent + word).digest()
+            if there[first(key)[0] >> shift]:
+                wanted[key] = row
+    marked = {first(key)[0] for key in wanted}
+    found = [(wanted[digest(row)], row) for row in actions if heads[row] in marked and digest(row) in wanted]
+    found.sort()
+    return found
