@@ -136,6 +136,7 @@ def test_another_cleaner_is_seen_by_what_no_use_and_no_trim_explain() -> None:
         ({1: 1000}, {0: 1000}),  # a day older
         ({0: 400, 1: 550}, {0: 1000}),  # fifty are few
         ({0: 10}, {0: 105}),  # ninety-five as well
+        ({0: 2880}, {0: 3000}),  # a hundred and twenty are few among three thousand
     ],
 )
 def test_use_and_the_tools_own_trim_are_no_other_cleaner(before: dict[int, int], after: dict[int, int]) -> None:
@@ -152,9 +153,10 @@ def test_a_kind_without_a_trim_of_its_own_counts_every_age() -> None:
 def test_a_clock_set_back_or_half_a_survey_is_no_evidence() -> None:
     assert codes(*now_and_then({}, {0: 1000}, 24)) == ["another-cleaner"]
     assert codes(*now_and_then({}, {0: 1000}, -1)) == []
-    rows = now_and_then({}, {0: 1000}, 24)
-    rows[0]["before"]["complete"] = False
-    assert codes(*rows) == []
+    for at, part in ((0, "before"), (1, "after")):
+        rows = now_and_then({}, {0: 1000}, 24)
+        rows[at][part]["complete"] = False
+        assert codes(*rows) == []
 
 
 def test_a_folder_that_was_made_anew_is_told() -> None:

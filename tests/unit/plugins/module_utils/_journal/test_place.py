@@ -64,9 +64,11 @@ def test_a_folder_that_others_may_write_into_is_refused(state: pathlib.Path, mod
 def test_a_folder_on_the_way_that_others_may_write_into_is_refused(state: pathlib.Path) -> None:
     state.parent.mkdir()
     state.parent.chmod(0o777)
-    for _existing in range(2):
+    for existing in (False, True):
+        assert state.exists() is existing
         with pytest.raises(place.Unusable, match=r"on the way .* may be written by others \(mode 0777\)"):
             place.prepare(True)
+        assert state.exists() is existing
         state.mkdir(exist_ok=True)
 
 
