@@ -98,7 +98,8 @@ class _Purge:
         self.activity: Dict[str, core.Activity] = {}
         self.idle = False
         self.aside = ""
-        self.record: Optional[record.Record] = None
+        self.record = record.Record(not options.check and not options.save, self.notes.append)
+        self.needed: Dict[str, planner.Needed] = {}
         if os.environ.get(look.CLOCK):
             self.notes.append("ages are counted from a test's clock (%s)" % look.CLOCK)
 
@@ -108,8 +109,6 @@ class _Purge:
             return self._run(saved)
         finally:
             find.close(self.host.caches)
-            if self.record is not None:
-                self.record.close()
 
     def _run(self, saved: Optional[Iterable[bytes]]) -> Dict[str, Any]:
         mine = [c for c in self.host.caches if os.geteuid() in (0, c.root.uid)]
@@ -124,8 +123,8 @@ class _Purge:
         if len(near) < len(mine):
             text = "%d of %d caches lie on file systems with more free space than the policy's start mark: left alone"
             self.notes.append(text % (len(mine) - len(near), len(mine)))
-        self.record = record.Record(not self.options.check and not self.options.save, self.notes.append)
-        self.record.look(surveys.values())
+        self.needed = self._needed()
+        self.record.look(list(surveys.values()), self._unneeded)
         plan = self._plan(list(surveys.values()), mine, disks, saved)
         self.aside = self._quarantine(plan)
         kept = plans.save(plan) if self.options.save and not self.options.check else ""
@@ -150,7 +149,7 @@ class _Purge:
         disks: Mapping[int, planner.Disk],
         saved: Optional[Iterable[bytes]],
     ) -> planner.Plan:
-        context = self._context(mine, disks, surveys)
+        context = self._context(mine, disks)
         if saved is None:
             return planner.make(surveys, self._policy(), context)
         return planner.from_saved(surveys, self._policy(), context, saved, self.options.saved)
@@ -214,6 +213,12 @@ class _Purge:
                 self.notes.append("roots: %(path)s: %(problem)s" % problem)
         return found
 
+    def _unneeded(self, seen: Survey) -> Optional[List[str]]:
+        """The labels that nothing needs, where a rule asks since when; None where none does."""
+        if all(rule.unneeded_for is None for rule in self.policy.rules):
+            return None
+        return record.unneeded_labels(seen.labels, list(self.needed.values()))
+
     def _private(self) -> Optional[Tuple[str, ...]]:
         if self.policy.private is None:
             return self.host.private
@@ -238,20 +243,12 @@ class _Purge:
         seen = self.activity.get(cache.root.path) or act.users(cache)
         return self.policy.idle == "scan" and os.geteuid() == 0 and seen.complete and not seen.who
 
-    def _context(
-        self, mine: Sequence[find.Cache], disks: Mapping[int, planner.Disk], surveys: Sequence[Survey]
-    ) -> planner.Context:
+    def _context(self, mine: Sequence[find.Cache], disks: Mapping[int, planner.Disk]) -> planner.Context:
         idle = {cache.root.path: self.idle for cache in mine}
         unsure = self.host.offline | (self.host.unread if self.policy.private is None else frozenset())
         final = {cache.root.path: cache.root.uid in unsure for cache in mine}
         table = mounts.by_id()
         remote = [c.root.path for c in mine if c.root.mount in table and table[c.root.mount].network]
-        needed = self._needed()
-        unneeded = {}
-        if any(rule.unneeded_for is not None for rule in self.policy.rules) and self.record is not None:
-            for seen in surveys:
-                labels = record.unneeded_labels(seen.labels, list(needed.values()))
-                unneeded[seen.cache.path] = self.record.unneeded(seen, labels)
         used = [path for path, activity in self.activity.items() if activity.who]
         return planner.Context(
             look.now_ns(),
@@ -259,8 +256,8 @@ class _Purge:
             self._private(),
             idle,
             final,
-            needed=needed,
-            unneeded=unneeded,
+            needed=self.needed,
+            unneeded=self.record.since,
             busy=frozenset(used),
             remote=frozenset(remote),
         )
@@ -355,7 +352,7 @@ class _Purge:
             evidence=steps.survey.evidence,
             planned_entries=len(steps.rows),
             predicted_bytes=steps.bytes,
-            regret=self.record.regret(cache.root.path) if self.record is not None else {},
+            regret=self.record.regret(cache.root.path),
             evicted_entries=len(steps.rows) if check else out.evicted if out is not None else 0,
             freed_bytes=out.freed if out is not None else 0,
             quarantined_bytes=out.aside if out is not None else 0,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 from .._core import evict as core
 from .._core import plan as planner
@@ -27,31 +27,39 @@ def trims() -> Dict[str, int]:
 
 
 class Record:
-    """The journal during one run; *write* False (check mode): nothing is made or changed."""
+    """The journal during one run; *write* False (check mode): nothing is made or changed.
+
+    It is opened twice, before and after the evictions, so that no worker process inherits it.
+    """
 
     def __init__(self, write: bool, note: Callable[[str], None]) -> None:
         self._write = write
+        self._note = note
         self._began = time.time_ns()
-        self._journal = store.open_journal(write, note)
         self.back: Dict[str, ghosts.Back] = {}
+        self.since: Dict[str, Dict[str, int]] = {}
 
-    def close(self) -> None:
-        """Closes the journal's file."""
-        if self._journal is not None:
-            self._journal.close()
-
-    def look(self, surveys: Iterable[Survey]) -> None:
-        """Finds what has come back since earlier runs evicted it."""
-        for seen in surveys:
-            if self._journal is not None:
-                self.back[seen.cache.path] = self._journal.regret(seen.cache, seen.entries, look.now_ns())
-
-    def unneeded(self, seen: Survey, labels: Iterable[str]) -> Dict[str, int]:
-        """Since when each of *labels*, which nothing needs now, is unneeded, in Unix seconds; empty without journal."""
-        if self._journal is None:
-            return {}
-        found = self._journal.unneeded(seen.cache, labels, look.now_ns())
-        return {label: moment // SECOND for label, moment in found.items()}
+    def look(self, surveys: Sequence[Survey], unneeded: Callable[[Survey], Optional[List[str]]]) -> None:
+        """Finds what has come back since earlier runs evicted it, and since when (Unix seconds, in ``since``) the
+        labels that *unneeded* gives for a survey (None: it does not matter) have been needed by nothing.
+        """
+        journal = store.open_journal(self._write, self._note)
+        if journal is None:
+            return
+        try:
+            for seen in surveys:
+                # Times of files are real, whatever clock a test has set.
+                self.back[seen.cache.path] = journal.regret(seen.cache, seen.entries, time.time_ns())
+                labels = unneeded(seen)
+                if labels is not None:
+                    # Counted like every age from the last build: a clock set ahead makes nothing old.
+                    found = journal.unneeded(seen.cache, labels, min(look.now_ns(), seen.last_build))
+                    self.since[seen.cache.path] = {label: moment // SECOND for label, moment in found.items()}
+            if self._write:
+                journal.begin([seen.cache for seen in surveys])
+        finally:
+            journal.close()
+            self._began = time.time_ns()
 
     def regret(self, path: str) -> Dict[str, Any]:
         """What has come back to one cache since the last run, as plain data."""
@@ -88,14 +96,16 @@ class Record:
             result["notes"],
         )
         rows = [self._row(steps, plan.policy, outcomes.get(steps.survey.cache.path), now) for steps in plan.caches]
-        if self._journal is None:
+        journal = store.open_journal(self._write, self._note)
+        if journal is None:
             return []
-        if self._write:
-            self._journal.record(run, rows)
-            fresh: List[Dict[str, Any]] = []
-        else:
-            fresh = [store.plain_row(run, row) for row in rows]
-        return advice.advise(fresh + self._journal.rows(_BACK), trims())
+        try:
+            if self._write:
+                journal.record(run, rows)
+                return advice.advise(journal.rows(_BACK), trims())
+            return advice.advise([store.plain_row(run, row) for row in rows] + journal.rows(_BACK), trims())
+        finally:
+            journal.close()
 
     def _row(self, steps: planner.CachePlan, policy: Policy, out: Optional[core.Outcome], now: int) -> store.Row:
         seen = steps.survey
@@ -107,12 +117,7 @@ class Record:
             return store.Row(seen.cache, before, before, cap_of(policy, seen))
         went = [row for row in steps.rows if out.went(row)]
         after = ghosts.picture(entries.used, max(allocated - out.freed, 0), now, went, whole)
-        gone = ghosts.make(
-            (entries.key(row) for row in went),
-            [entries.freed[row] for row in went],
-            [entries.used[row] for row in went],
-            now,
-        )
+        gone = ghosts.of_rows(entries, went, now)
         return store.Row(seen.cache, before, after, cap_of(policy, seen), out.evicted, out.freed, gone, self._began)
 
 
