@@ -25,6 +25,7 @@ from ansible_collections.gofleet.cache.plugins.module_utils._core import evict a
 from ansible_collections.gofleet.cache.plugins.module_utils._core import plan as planner
 from ansible_collections.gofleet.cache.plugins.module_utils._core import policy as policies
 from ansible_collections.gofleet.cache.plugins.module_utils._core.survey import Survey
+from ansible_collections.gofleet.cache.plugins.module_utils._go import running
 from ansible_collections.gofleet.cache.plugins.module_utils._kinds import KINDS
 from ansible_collections.gofleet.cache.plugins.module_utils._kinds.go_mod import CLONE, TIERS, clones, evict, survey
 from ansible_collections.gofleet.cache.tests.fixtures import gocaches, goproxy, synthetic
@@ -612,3 +613,39 @@ def test_a_file_that_comes_into_use_while_its_tree_goes_stays(cache: synthetic.M
     (trash / ".nfs0000000001a2b3c400000001").unlink()
     purge(cache)
     assert not trash.exists()
+
+
+def test_clones_that_go_while_others_fetch_harm_no_download(direct: gocaches.Caches, tmp_path: pathlib.Path) -> None:
+    """Between two operations a go command holds no lock on its clone: the scan after the lock is what finds it."""
+    cache, root = _of(direct), tmp_path / "mod"
+    failed: List[str] = []
+    for number in range(20):
+        subprocess.run(["git", "tag", "v1.2.%d" % number], cwd=str(tmp_path / "repo"), check=True)
+
+    def fetch() -> None:
+        for number in range(20):
+            name = "git.example.com/repo.git@v1.2.%d" % number
+            done = direct.run("mod", "download", name, GOPROXY="direct")
+            if done.returncode:
+                failed.append(done.stderr)
+            time.sleep(0.1)
+
+    def scan() -> core.Activity:
+        st = root.stat()
+        return running.users_of(running.scan(), st.st_dev, st.st_ino, "go-mod")
+
+    evicted = 0
+    thread = threading.Thread(target=fetch)
+    thread.start()
+    while thread.is_alive():
+        if not list(root.glob("cache/download/git.example.com/repo.git/@v")):
+            time.sleep(0.01)
+            continue
+        plan = plan_of(cache.survey())
+        steps = plan.caches[0]
+        only = [row for row in steps.rows if steps.survey.entries.tier[row] == CLONE]
+        part = steps._replace(rows=type(steps.rows)("i", only))
+        evicted += synthetic.apply(root, plan._replace(caches=(part,)), synthetic.job(scan=scan)).evicted
+    thread.join()
+    assert failed == []
+    assert evicted > 0
