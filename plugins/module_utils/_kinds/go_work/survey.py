@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import re
 import stat
 from typing import Any, Dict, List, Tuple
@@ -19,7 +18,6 @@ from . import KIND, TIERS, is_work, live, tier_of, trees
 HOLDS = ("", "other owner", "in use", "no work folder", "not reached whole", "processes not visible")
 OWNER, IN_USE, NONE, PART, BLIND = range(1, 6)
 _BUDGET = 2_000_000
-_OWNERS = 255
 _NAMED = re.compile(rb"(go-build[0-9]+(?:\.evicted-[0-9]+)?)(?![0-9])")
 _OBJECTS = re.compile(r"b[0-9]+\Z")
 # A folder's times are of the file system's clock, a process's start of the kernel's.
@@ -54,8 +52,8 @@ def survey(root: Root, proc: str = "/proc") -> Survey:
             hold = hold or PART
         elif seen.foreign:
             hold = hold or OWNER
-        number = _owner(owners, st)
-        if number > _OWNERS:
+        number = trees.owner_number(owners, st)
+        if number < 0:
             number, hold = 0, hold or OWNER
         last = max(last, seen.newest)
         row = entries.add(
@@ -123,19 +121,6 @@ def _hold(st: os.stat_result, place: os.stat_result, name: str, users: live.Live
     if any(uid == st.st_uid and start <= st.st_mtime_ns + _SLACK for uid, start in users.gos):
         return IN_USE
     return 0
-
-
-def _owner(owners: List[Tuple[int, int]], st: os.stat_result) -> int:
-    """The number of an owner. A folder's group says nothing of its owner's: that is what the accounts say."""
-    for number, (uid, _gid) in enumerate(owners):
-        if uid == st.st_uid:
-            return number
-    try:
-        gid = pwd.getpwuid(st.st_uid).pw_gid
-    except KeyError:
-        gid = st.st_gid
-    owners.append((st.st_uid, gid))
-    return len(owners) - 1
 
 
 def _shaped(name: str, root: Root) -> bool:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import random
 import re
 import stat
@@ -89,6 +90,24 @@ def measure(top: int, mount: int, device: int, budget: List[int]) -> Measured:
         for fd, _names in stack:
             os.close(fd)
     return Measured(size, freed, inodes, newest, foreign, whole)
+
+
+def owner_number(owners: List[Tuple[int, int]], st: os.stat_result) -> int:
+    """The number of a folder's owner among *owners*, added where it is new; -1 where there are too many.
+
+    The group is what the accounts say: anybody may give a folder of his own a group that he is not in.
+    """
+    for number, (uid, _gid) in enumerate(owners):
+        if uid == st.st_uid:
+            return number
+    if len(owners) > 255:
+        return -1
+    try:
+        gid = pwd.getpwuid(st.st_uid).pw_gid
+    except KeyError:
+        gid = st.st_gid
+    owners.append((st.st_uid, gid))
+    return len(owners) - 1
 
 
 class Eviction:
