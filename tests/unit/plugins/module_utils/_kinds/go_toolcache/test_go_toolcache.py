@@ -9,7 +9,7 @@ import pathlib
 import shutil
 import subprocess
 import time
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 import pytest
 
@@ -367,12 +367,7 @@ def test_what_a_killed_run_left_goes_next_time(
     assert os.waitpid(pid, 0)[1] >> 8 == 7
     assert "1.20.1" not in found_by_jobs(top)
     assert not (top / "go1.20.1/.unpacked-success").exists()
-    if layout == "sdk" and step == "deleted":
-        (top / "go1.30").mkdir()  # the face is gone once all are
-        install(top / "go1.30", "1.30")
-        (top / "go1.30/.unpacked-success").write_text("", encoding="ascii")
-    left = purge(top) if any(top.glob("*/bin/go")) or layout == "tools" else None
-    assert left is None or left.error == ""
+    assert purge(top).error == ""
     assert [path.name for path in top.rglob("*") if ".evict" in path.name] == []
 
 
@@ -454,9 +449,3 @@ def test_every_toolchain_of_the_tests_is_one(go_binary: str, tmp_path: pathlib.P
     wanted = subprocess.run([str(real / "bin/go"), "env", "GOVERSION", "GOHOSTOS", "GOHOSTARCH"], capture_output=True)
     version, system, arch = wanted.stdout.decode().split()[:3]
     assert told.labels == ["golang.org/toolchain@v0.0.1-%s.%s-%s" % (version, system, arch)]
-
-
-@pytest.fixture(autouse=True)
-def _no_traces(tmp_path: pathlib.Path) -> Iterator[None]:
-    yield
-    shutil.rmtree(str(tmp_path / "tools"), ignore_errors=True)
