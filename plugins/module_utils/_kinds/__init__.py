@@ -19,6 +19,7 @@ from .go_build import undo as build_undo
 from .go_mod import evict as mod_evict
 from .go_mod import neighbours as mod_neighbours
 from .go_mod import survey as mod_survey
+from .go_mod import undo as mod_undo
 
 
 class Kind(NamedTuple):
@@ -66,6 +67,7 @@ KINDS: Dict[str, Kind] = {
             mod_survey.survey,
             _nothing,
             mod_evict.apply,
+            undo=mod_undo.undo,
             ask=mod_neighbours.ask,
         ),
     )

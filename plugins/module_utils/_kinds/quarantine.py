@@ -67,14 +67,15 @@ def kept(base: int, root: Root) -> List[Kept]:
             match = _RUN.match(name)
             if match is None or not stat.S_ISDIR(st.st_mode):
                 continue
-            size, freed, inodes, owned = _measure(name, fd, root)
+            size, freed, inodes, owned = measure(name, fd, root)
             found.append(Kept(name, match.group(2), int(match.group(1)), st, size, freed, inodes, owned))
     finally:
         os.close(fd)
     return sorted(found, key=lambda one: (one.ends, one.name))
 
 
-def _measure(name: str, dir_fd: int, root: Root) -> Tuple[int, int, int, bool]:
+def measure(name: str, dir_fd: int, root: Root) -> Tuple[int, int, int, bool]:
+    """Bytes, bytes and inodes that a removal gives back, and whether all of the folders are the owner's."""
     size = freed = inodes = 0
     owned = True
     try:
@@ -148,6 +149,26 @@ def remove(base: int, root: Root, name: str, inode: int) -> Tuple[int, int, Tupl
     return gone.freed, gone.inodes, gone.left
 
 
+def move(name: str, dir_fd: int, leaf: str, target_fd: int) -> None:
+    """rename(2) to another folder, also of a folder that its owner may not write (Go's module trees are 0555): that
+    is made writable for the moment, through a descriptor. Raises OSError.
+    """
+    st = dirs.lstat(name, dir_fd)
+    if not stat.S_ISDIR(st.st_mode) or st.st_mode & 0o200:
+        os.rename(name, leaf, src_dir_fd=dir_fd, dst_dir_fd=target_fd)
+        return
+    fd = dirs.open_dir(name, dir_fd)
+    try:
+        mode = stat.S_IMODE(os.fstat(fd).st_mode)
+        os.fchmod(fd, mode | 0o200)
+        try:
+            os.rename(name, leaf, src_dir_fd=dir_fd, dst_dir_fd=target_fd)
+        finally:
+            os.fchmod(fd, mode)
+    finally:
+        os.close(fd)
+
+
 class Shelf:
     """The quarantine of the present run; made when the first entry comes. Thread-safe."""
 
@@ -163,7 +184,7 @@ class Shelf:
     def take(self, name: str, dir_fd: int, path: str) -> None:
         """Moves *name* from below *dir_fd* to where *path* (below the cache's root) is kept. Raises OSError."""
         folder, _slash, leaf = path.rpartition("/")
-        os.rename(name, leaf, src_dir_fd=dir_fd, dst_dir_fd=self._folder(folder))
+        move(name, dir_fd, leaf, self._folder(folder))
 
     def _folder(self, folder: str) -> int:
         with self._lock:

@@ -15,6 +15,7 @@ from typing import Dict, List, Optional
 
 from ..._core.survey import SECOND, Tier
 from ..._fs import dirs
+from .. import quarantine
 
 KIND = "go-mod"
 TITLE = "Go module cache"
@@ -26,8 +27,9 @@ TIERS = (
     Tier("zip", "download", 40, True),
     Tier("bare tree", "download", 40),
     Tier("clone", "download", 30),
+    quarantine.TIER,
 )
-LEFTOVER, TREE, ZIP, BARE, CLONE = range(5)
+LEFTOVER, TREE, ZIP, BARE, CLONE, QUARANTINED = range(6)
 # relatime writes an access time down once in 24 hours (mount(8)).
 GRAIN_RELATIME = 24 * 3600 * SECOND
 MARGINS = (0,)

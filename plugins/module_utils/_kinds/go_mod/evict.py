@@ -29,7 +29,8 @@ from ..._fs import dirs
 from ..._fs.identity import Root
 from ..._fs.remove import remove_tree
 from ..._go import dirhash
-from . import BARE, CLONE, LEFTOVER, TOOLCHAIN, TREE, ZIP, without_copies
+from .. import quarantine
+from . import BARE, CLONE, LEFTOVER, QUARANTINED, TOOLCHAIN, TREE, ZIP, without_copies
 from .survey import clone_used
 
 _BATCH = 16
@@ -88,15 +89,31 @@ class _Eviction:
         self.atime = "atime" in plan.survey.evidence
         self.out = Outcome(job.tell)
         self.hits = 0
+        self._shelf: Optional[quarantine.Shelf] = None
 
     def run(self) -> None:
         entries = self.entries
-        by_tier: Dict[int, List[int]] = {tier: [] for tier in (LEFTOVER, TREE, ZIP, CLONE)}
+        by_tier: Dict[int, List[int]] = {tier: [] for tier in (LEFTOVER, TREE, ZIP, CLONE, QUARANTINED)}
         for row in self.plan.rows:
             if entries.owner[row] and os.geteuid() != self._uid(row):
                 self._skip(core.OWNER, row, "needs the rights of uid %d" % self._uid(row))
             else:
                 by_tier[TREE if entries.tier[row] == BARE else entries.tier[row]].append(row)
+        base = self._walk("cache")
+        try:
+            if self.job.aside:
+                self._shelf = quarantine.Shelf(base, self.root, self.job.aside)
+            for row in by_tier[QUARANTINED]:
+                if self._timely(row):
+                    self._end_quarantine(row, base)
+            self._run(by_tier)
+        finally:
+            if self._shelf is not None:
+                self._shelf.close()
+            os.close(base)
+
+    def _run(self, by_tier: Dict[int, List[int]]) -> None:
+        entries = self.entries
         for row in by_tier[LEFTOVER]:
             if self._timely(row):
                 self._leftover(row)
@@ -185,7 +202,7 @@ class _Eviction:
             return None
         lock = -1
         try:
-            lock = _open_lock(place.name + ".lock", folder)
+            lock = open_lock(place.name + ".lock", folder)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return _Held(row, place, folder, lock)
         except OSError as exc:
@@ -224,7 +241,17 @@ class _Eviction:
             os.close(fd)
 
     def _remove(self, row: int, name: str, fd: int, more: int = 0) -> None:
-        """Removes what was set aside, and nothing else that may have taken its name; *more* bytes went before it."""
+        """Removes what was set aside, and nothing else that may have taken its name; *more* bytes went before it.
+
+        With a quarantine it is moved there instead.
+        """
+        if self._shelf is not None and self.entries.tier[row] != LEFTOVER:
+            if self._is_planned(row, name, fd):
+                self._shelf.take(name, fd, self._path(row))
+                self.out.done(0, 0, row=row, aside=self.entries.freed[row])
+            else:
+                self._skip(core.CHANGED, row)
+            return
         uid = self._uid(row) if self.entries.owner[row] else -1
         try:
             gone = remove_tree(name, fd, self.root.mount, self.root.device, self.entries.inode[row], uid)
@@ -255,8 +282,7 @@ class _Eviction:
             st = dirs.lstat_or_none(held.place.name + ".zip", held.folder)
             if not self._same(row, st, False) or st is None or not self._whole(held) or not self._proven_zip(held):
                 return
-            os.unlink(held.place.name + ".zip", dir_fd=held.folder)
-            self.out.done(dirs.freed_by_unlink(st), row=row)
+            self._done_with(row, held, ".zip", st, 0)
         except OSError as exc:
             self._skip(core.ERROR, row, os.strerror(exc.errno or 0))
         finally:
@@ -323,8 +349,11 @@ class _Eviction:
                 marker = dirs.lstat_or_none(held.place.name + ".ziphash", held.folder)
                 freed = 0
                 if marker is not None:
-                    os.unlink(held.place.name + ".ziphash", dir_fd=held.folder)
                     freed = dirs.freed_by_unlink(marker)
+                    if self._shelf is None:
+                        os.unlink(held.place.name + ".ziphash", dir_fd=held.folder)
+                    else:
+                        self._shelf.take(held.place.name + ".ziphash", held.folder, self._path(row) + "hash")
                 waiting.append((row, freed))
             except OSError as exc:
                 self._skip(core.ERROR, row, os.strerror(exc.errno or 0))
@@ -345,13 +374,35 @@ class _Eviction:
                 if st is not None:
                     if dirs.lstat_or_none(held.place.name + ".partial", held.folder) is not None:
                         os.unlink(held.place.name + ".partial", dir_fd=held.folder)
-                    os.unlink(held.place.name + ".zip", dir_fd=held.folder)
-                    self.out.done(freed + dirs.freed_by_unlink(st), 2 if freed else 1, row=row)
+                    self._done_with(row, held, ".zip", st, freed)
             except OSError as exc:
                 self._skip(core.ERROR, row, os.strerror(exc.errno or 0))
             finally:
                 held.release()
         self.job.step("zip")
+
+    def _done_with(self, row: int, held: _Held, suffix: str, st: os.stat_result, more: int) -> None:
+        """Removes a file of a version, or moves it to the quarantine; *more* bytes went before it."""
+        freed = more + dirs.freed_by_unlink(st)
+        if self._shelf is None:
+            os.unlink(held.place.name + suffix, dir_fd=held.folder)
+            self.out.done(freed, 2 if more else 1, row=row)
+        else:
+            self._shelf.take(held.place.name + suffix, held.folder, self._path(row))
+            self.out.done(0, 0, row=row, aside=freed)
+
+    def _end_quarantine(self, row: int, base: int) -> None:
+        try:
+            name = self._path(row).rpartition("/")[2]
+            freed, inodes, left = quarantine.remove(base, self.root, name, self.entries.inode[row])
+        except FileNotFoundError:
+            self._skip(core.GONE, row)
+        except OSError as exc:
+            self._skip(core.ERROR, row, os.strerror(exc.errno or 0))
+        else:
+            if left:
+                self.out.note("%s: %d names stayed, the first: %s (%s)" % ((self._path(row), len(left)) + left[0]))
+            self.out.done(freed, inodes, row=row)
 
     def _zip_may_go(self, held: _Held) -> Optional[os.stat_result]:
         st = dirs.lstat_or_none(held.place.name + ".zip", held.folder)
@@ -607,7 +658,7 @@ class _Eviction:
         folder = lock = -1
         try:
             folder = self._walk(parent)
-            lock = _open_lock(name + ".lock", folder)
+            lock = open_lock(name + ".lock", folder)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return _Clone(row, name, folder, lock)
         except OSError as exc:
@@ -642,8 +693,11 @@ class _Eviction:
             # Without the folder nobody reads it (codehost.WorkDir starts from scratch and writes it anew).
             info = dirs.lstat_or_none(one.name + ".info", folder)
             if info is not None:
-                os.unlink(one.name + ".info", dir_fd=folder)
                 one.freed = dirs.freed_by_unlink(info)
+                if self._shelf is None:
+                    os.unlink(one.name + ".info", dir_fd=folder)
+                else:
+                    self._shelf.take(one.name + ".info", folder, self._path(row) + ".info")
         except OSError as exc:
             if one.trash:
                 self.out.note("%s: %s" % (self._path(row), os.strerror(exc.errno or 0)))
@@ -687,7 +741,7 @@ def _create(name: str, mode: int, folder: int) -> int:
         raise
 
 
-def _open_lock(name: str, folder: int) -> int:
+def open_lock(name: str, folder: int) -> int:
     """A lock file of Go's, made where it is missing and never unlinked. Raises OSError, also for what is no file."""
     for _attempt in range(10):
         try:

@@ -16,7 +16,8 @@ from ..._fs.identity import Root
 from ..._fs.remove import IN_USE, NFS
 from ..._go import modpath
 from ..._go.mask import mask
-from . import BARE, CLONE, GRAIN_RELATIME, KIND, LEFTOVER, MARGINS, TIERS, TOOLCHAIN, TREE, ZIP, clones
+from .. import quarantine
+from . import BARE, CLONE, GRAIN_RELATIME, KIND, LEFTOVER, MARGINS, QUARANTINED, TIERS, TOOLCHAIN, TREE, ZIP, clones
 
 HOLDS = (
     "",
@@ -272,6 +273,8 @@ class _Look:
         for name, st in sorted(dirs.entries(fd), key=lambda item: item[0] != "vcs"):
             if not stat.S_ISDIR(st.st_mode):
                 self._count(st)
+                continue
+            if name == quarantine.NAME:
                 continue
             child = self._open(name, fd, "cache/" + name)
             if child < 0:
@@ -583,6 +586,16 @@ class _Look:
             found = max(found, version.tree.st.st_mtime_ns, version.tree.st.st_ctime_ns, version.tree.read)
         return found
 
+    def _quarantined(self, entries: Entries) -> List[Dict[str, Any]]:
+        try:
+            cache = dirs.open_dir("cache", self.root.fd)
+        except OSError:
+            return []
+        try:
+            return quarantine.survey(cache, "cache/", self.root, entries, QUARANTINED, _OWNER)
+        finally:
+            os.close(cache)
+
     def result(self) -> Survey:
         root, entries = self.root, Entries()
         labels: List[str] = []
@@ -623,10 +636,13 @@ class _Look:
             entries.hold[row] = entries.hold[row] or _UNKNOWN
         self.totals["modules"] = len(modules)
         self.totals["unknown_trees"] = len(self.unknown)
+        quarantined = self._quarantined(entries)
+        self.totals["quarantined"] = sum(item["bytes"] for item in quarantined)
         self.totals["entries"] = len(entries)
         biggest = sorted(sizes.items(), key=lambda item: (-item[1], item[0]))[:20]
         self.vcs.sort(key=lambda item: (-item["bytes"], item["path"]))
         details: Dict[str, Any] = {
+            "quarantine": quarantined,
             "biggest": [{"module": label, "bytes": amount} for label, amount in biggest],
             "toolchains": toolchains,
             "vcs_clones": len(self.vcs),

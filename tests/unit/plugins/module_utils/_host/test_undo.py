@@ -192,3 +192,106 @@ def test_an_undo_is_no_regret(purged: Any, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv(look.CLOCK, str(time.time() + 60))
     result = agent.purge({"max_age": "300d", "private": []}, agent.build.path, check=True)
     assert result["caches"][0]["regret"]["entries"] == result["caches"][0]["regret"]["restored_entries"] == 0
+
+
+# module caches
+
+LABELS = ("example.com/a@v1.0.0", "example.com/Big/b@v1.1.0")
+MOD_GRACE: Dict[str, Any] = {"caches": [{"kind": "go-mod", "max_age": "1d"}], "private": [], "quarantine": "500d"}
+
+
+def modes(root: pathlib.Path) -> Dict[str, int]:
+    return {str(p.relative_to(root)): p.stat().st_mode for p in root.rglob("*") if quarantine.NAME not in p.parts}
+
+
+def mod_back(agent: Any, **more: Any) -> Dict[str, Any]:
+    return undo.run(agent.request(agent.mod.path), "latest", undo.Options(False, **more))
+
+
+@pytest.fixture
+def modules(agent: Any) -> Any:
+    for label in LABELS:
+        agent.mod.add(label)
+    agent.later(100)
+    return agent
+
+
+def test_trees_and_zips_of_modules_come_back_as_they_were(modules: Any) -> None:
+    before, rights = tree(modules.mod.path), modes(modules.mod.path)
+    first = modules.purge(MOD_GRACE, modules.mod.path)
+    assert (first["evicted_entries"], first["freed_bytes"]) == (2, 0)
+    assert not any(modules.mod.tree(label).exists() for label in LABELS)
+    modules.later(100.1)
+    second = modules.purge(MOD_GRACE, modules.mod.path)
+    assert {item["tier"] for item in second["evicted"]} == {"zip"}
+    assert not any(name.endswith((".zip", ".ziphash")) for name in tree(modules.mod.path))
+    assert [mod_back(modules)["restored_entries"] for _run in range(3)] == [2, 2, 0]
+    assert tree(modules.mod.path) == before
+    assert {k: v for k, v in modes(modules.mod.path).items() if "@v" not in k} == {
+        k: v for k, v in rights.items() if "@v" not in k
+    }
+    assert not (modules.mod.path / "cache" / quarantine.NAME).exists()
+
+
+def test_a_tree_that_was_extracted_anew_stays(modules: Any) -> None:
+    modules.purge(MOD_GRACE, modules.mod.path)
+    new = modules.mod.tree(LABELS[0])
+    new.mkdir()
+    (new / "lib.go").write_text("package anew\n")
+    done = mod_back(modules)
+    assert (new / "lib.go").read_text() == "package anew\n"
+    assert (done["restored_entries"], [item["reason"] for item in done["left_out"]]) == (1, ["made anew since"])
+    assert not (modules.mod.path / "cache" / quarantine.NAME).exists()
+
+
+def test_a_version_that_go_holds_is_left_in_quarantine_and_comes_back_later(modules: Any) -> None:
+    import fcntl
+
+    modules.purge(MOD_GRACE, modules.mod.path)
+    lock = next(p for p in modules.mod.path.rglob("v1.0.0.lock"))
+    with open(lock, "rb+") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        done = mod_back(modules)
+        assert [item["reason"] for item in done["left_out"]] == ["locked"]
+        assert not modules.mod.tree(LABELS[0]).exists()
+    assert mod_back(modules)["restored_entries"] == 1
+    assert modules.mod.tree(LABELS[0]).exists()
+
+
+def test_a_tree_whose_hash_is_gone_stays_in_quarantine(modules: Any) -> None:
+    """Go would download the version again, and then take whatever tree lies there."""
+    modules.purge(MOD_GRACE, modules.mod.path)
+    next(p for p in modules.mod.path.rglob("v1.0.0.ziphash")).unlink()
+    done = mod_back(modules)
+    assert (done["restored_entries"], done["left_out_entries"]) == (1, 1)
+    assert not modules.mod.tree(LABELS[0]).exists()
+
+
+def test_the_quarantine_of_a_module_cache_ends_like_that_of_a_build_cache(modules: Any) -> None:
+    modules.purge(dict(MOD_GRACE, quarantine="1d"), modules.mod.path)
+    kept = modules.mod.path / "cache" / quarantine.NAME
+    assert kept.exists()
+    modules.later(102)
+    done = modules.purge({"max_age": "900d", "private": []}, modules.mod.path)
+    assert [item["reason"] for item in done["evicted"]] == ["expired"]
+    assert (done["freed_bytes"] > 0, kept.exists()) == (True, False)
+
+
+@pytest.mark.parametrize("point", range(1, 4))
+def test_an_undo_of_modules_that_is_killed_is_finished_by_the_next(modules: Any, point: int) -> None:
+    before = tree(modules.mod.path)
+    modules.purge(MOD_GRACE, modules.mod.path)
+    count = [0]
+
+    def step(_name: str) -> None:
+        count[0] += 1
+        if count[0] == point:
+            os._exit(9)
+
+    child = os.fork()
+    if child == 0:
+        mod_back(modules, step=step)
+        os._exit(0)
+    os.waitpid(child, 0)
+    mod_back(modules)
+    assert tree(modules.mod.path) == before
