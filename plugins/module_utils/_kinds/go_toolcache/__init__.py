@@ -23,9 +23,10 @@ from ..go_work.trees import ASIDE
 
 KIND = "go-toolcache"
 TITLE = "Go toolchains in tool caches"
+# Not "download": GOPROXY and what is private have no say in whether setup-go can have a toolchain again.
 TIERS = (
     Tier("leftover", "nothing", 0),
-    Tier("toolchain", "download", 50),
+    Tier("toolchain", "install", 50),
     Tier("sdk", "by hand", 90),
 )
 LEFTOVER, TOOLCHAIN, SDK = range(3)

@@ -8,6 +8,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import threading
 import time
 from typing import Any, Callable, Dict, List, Optional
 
@@ -278,6 +279,47 @@ def test_what_is_given_back_is_what_was_told(tools: pathlib.Path) -> None:
     out = purge(tools)
     assert before - du("-B1") == out.freed == plan.bytes
     assert inodes - du("--inodes") == out.inodes == sum(plan.survey.entries.inodes[row] for row in plan.rows)
+
+
+def test_what_is_private_need_not_be_known(tools: pathlib.Path) -> None:
+    told = seen(tools)
+    now = time.time_ns() + 90 * DAY * 10**9
+    policy = policies.parse({"caches": [{"kind": go_toolcache.KIND, "max_age": "30d"}]}, (go_toolcache.KIND,))
+    context = planner.Context(now, {told.cache.device: synthetic.NOBODY}, None, {}, {told.cache.path: True})
+    assert len(planner.make([told._replace(last_build=now)], policy, context).caches[0].rows) == 2
+
+
+def test_an_attacker_who_swaps_folders_for_symlinks_reaches_nothing_outside(tools: pathlib.Path) -> None:
+    outside = tools.parent / "outside"
+    (outside / "x64").mkdir(parents=True)
+    (outside / "x64/sentinel").write_text("", encoding="ascii")
+    stop = threading.Event()
+
+    def swap() -> None:
+        while not stop.is_set():
+            for folder in (*tools.glob("1.20.*"), *tools.glob("1.20.*/*"), *tools.glob("1.20.*/*/src")):
+                try:
+                    folder.rename(tools / "away")
+                    folder.symlink_to(outside / ("x64" if folder.name != "x64" else "."))
+                    folder.unlink()
+                    (tools / "away").rename(folder)
+                except OSError:
+                    pass
+
+    attacker = threading.Thread(target=swap)
+    attacker.start()
+    gone = 0
+    try:
+        for number in range(100):
+            install(tools.parent / "new/x64", "1.20.%d" % number)
+            (tools.parent / "new/x64.complete").write_text("", encoding="ascii")
+            (tools.parent / "new").rename(tools / ("1.20.%d" % (number + 2)))
+            gone += purge(tools).evicted
+    finally:
+        stop.set()
+        attacker.join()
+    assert gone > 0
+    assert (outside / "x64/sentinel").exists()
 
 
 def test_a_named_one_goes_and_keep_keeps(tools: pathlib.Path) -> None:
