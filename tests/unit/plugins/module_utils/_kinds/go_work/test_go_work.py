@@ -377,15 +377,17 @@ def test_a_hostile_owner_who_swaps_folders_for_symlinks_loses_only_what_is_his(
                 except OSError:
                     pass
 
+    gone = 0
     attacker = threading.Thread(target=swap)
     attacker.start()
     try:
         for number in range(60):
-            make(place, "go-build%d" % number, NOBODY)
-            purge(place, uid=NOBODY)
+            make(place, "new", NOBODY).rename(place / ("go-build%d" % number))
+            gone += purge(place, uid=NOBODY).evicted
     finally:
         stop.set()
         attacker.join()
+    assert gone > 0
     assert (outside / "b001/sentinel").exists()
 
 
