@@ -36,7 +36,7 @@ def _in_processes(count: int, work: Callable[[int], None]) -> None:
             finally:
                 os._exit(status)
         children.append(pid)
-    if any([os.waitpid(pid, 0)[1] for pid in children]):
+    if sum(os.waitpid(pid, 0)[1] for pid in children):  # waits for all of them
         raise RuntimeError("a process that makes a tree failed")
 
 
