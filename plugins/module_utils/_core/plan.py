@@ -18,7 +18,7 @@ from .survey import SECOND, Survey
 VERSION = 1
 _FUTURE_SLACK = 300 * SECOND  # clocks of a container host and its file server may differ by that much
 
-FREE, FLOOR, FUTURE, KEEP, PRIVATE, GUARD, UNKNOWN, HOLD, NO_AGE, FINAL, NEEDED, UNREAD, NEWEST, GRACE = range(14)
+FREE, FLOOR, FUTURE, KEEP, PRIVATE, GUARD, UNKNOWN, HOLD, NO_AGE, FINAL, NEEDED, UNREAD, NEWEST, GRACE, BY_HAND = range(15)
 _PROTECTED = (
     "",
     "floor",
@@ -34,6 +34,7 @@ _PROTECTED = (
     "roots not readable",
     "newest",
     "quarantine",
+    "comes back by hand only",
 )
 REASONS = ("", "wipe", "max_age", "evict_before", "named", "max_size", "max_entries", "free_space", "unneeded", "expired")
 _R = {name: number for number, name in enumerate(REASONS)}
@@ -224,7 +225,8 @@ def _protect(work: _Work, policy: Policy, context: Context) -> None:
         # All go, and nobody looks: no entry is kept that could point to one that went.
         work.margins = tuple(0 for _number in survey.margins)
     final = FINAL if context.final.get(survey.cache.path) else UNKNOWN
-    unfetchable = [tier.back == "download" and (final == FINAL or context.private is None) for tier in survey.tiers]
+    unsure = final == FINAL or context.private is None
+    unfetchable = [one.back == "by hand" or (one.back == "download" and unsure) for one in survey.tiers]
     tier = entries.tier
     now = context.now
     if survey.cache.path in context.remote:
@@ -244,7 +246,7 @@ def _protect(work: _Work, policy: Policy, context: Context) -> None:
         elif g >= 0 and secrets[g]:
             state[row] = secrets[g]
         elif g >= 0 and unfetchable[tier[row]] and not exact[g]:
-            state[row] = final
+            state[row] = final if survey.tiers[tier[row]].back == "download" else BY_HAND
         elif g >= 0 and keeps[g]:
             state[row] = keeps[g]
         elif last > future:

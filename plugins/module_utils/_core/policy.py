@@ -60,7 +60,11 @@ DEFAULT: Mapping[str, Any] = {
     "time_limit": "10m",
     "when": {"free_space_below": "15%", "free_inodes_below": "10%"},
     "until": {"free_space_above": "25%", "free_inodes_above": "15%"},
-    "caches": [{"kind": "go-build", "max_age": "10d"}, {"kind": "go-mod", "max_age": "60d"}],
+    "caches": [
+        {"kind": "go-build", "max_age": "10d"},
+        {"kind": "go-mod", "max_age": "60d"},
+        {"kind": "go-work", "max_age": "1d"},
+    ],
     "evict_first": "oldest",
 }
 
@@ -289,10 +293,11 @@ def _rule(data: Mapping[str, Any], key: str, kind: str) -> Rule:
     return rule
 
 
-def parse(document: object, kinds: Iterable[str]) -> Policy:
+def parse(document: object, kinds: Iterable[str], apart: Iterable[str] = ()) -> Policy:
     """Checks a policy *document* (plain data) against the known *kinds*.
 
-    Limits at the top (``max_age`` ...) are a rule for every kind that has no entry in ``caches``. Raises BadPolicy.
+    Limits at the top (``max_age`` ...) are a rule for every kind that has no entry in ``caches``, but for the kinds
+    *apart*, which must be named. Raises BadPolicy.
     """
     kinds = tuple(kinds)
     data = _completed(_mapping(document, "", _TOP))
@@ -319,7 +324,7 @@ def parse(document: object, kinds: Iterable[str]) -> Policy:
     until = _marks(data["until"], "until", _UNTIL) if "until" in data else None
     _compare(when, until)
     first = _choice(data.get("evict_first", "oldest"), "evict_first", ("oldest", "cheapest"))
-    rules = _rules(data, kinds)
+    rules = _rules(data, kinds, tuple(apart))
     network_agent = data.get("network_agent", "")
     if not isinstance(network_agent, str) or network_agent != network_agent.strip() or " " in network_agent:
         raise BadPolicy("network_agent", network_agent, "not the host name of an agent")
@@ -350,7 +355,7 @@ def _completed(data: Dict[str, Any]) -> Dict[str, Any]:
     return data
 
 
-def _rules(data: Mapping[str, Any], kinds: Tuple[str, ...]) -> Tuple[Rule, ...]:
+def _rules(data: Mapping[str, Any], kinds: Tuple[str, ...], apart: Tuple[str, ...]) -> Tuple[Rule, ...]:
     rules: List[Rule] = []
     top = {name: data[name] for name in _LIMITS if name in data}
     keeps = {name: data[name] for name in _KEEPS if name in data}
@@ -365,12 +370,12 @@ def _rules(data: Mapping[str, Any], kinds: Tuple[str, ...]) -> Tuple[Rule, ...]:
         if kind not in kinds:
             raise BadPolicy(key + ".kind", kind, "not a kind of cache", "known: %s" % ", ".join(kinds))
         if "match" not in rule and not any(name in rule for name in _LIMITS):
-            rule = dict(top, **rule)  # a rule that only keeps does not lift the limits at the top
+            rule = dict({} if kind in apart else top, **rule)  # a rule that only keeps does not lift the limits at the top
         rules.append(_rule(dict(keeps, **rule), key, str(kind)))
     if top:
         named = {rule.kind for rule in rules if not rule.match}
         for kind in kinds:
-            if kind not in named:
+            if kind not in named and kind not in apart:
                 rules.append(_rule(dict(keeps, **top), "", kind))
     seen: Dict[Tuple[str, Tuple[str, ...]], int] = {}
     for i, parsed in enumerate(rules):

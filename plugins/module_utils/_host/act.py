@@ -15,7 +15,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Sequence, Tup
 from .._core import evict as core
 from .._fs import worker
 from .._go import modindex, running
-from .._kinds import go_build
+from .._kinds import KINDS, go_build
 from . import find
 
 _COUNTS = struct.Struct("@qqq")
@@ -61,7 +61,9 @@ def _forgetter(host: find.Host, cache: find.Cache, details: Mapping[str, Any]) -
 
 
 def users(cache: find.Cache) -> core.Activity:
-    """The Go tools that may use a cache right now."""
+    """The Go tools that may use a cache right now; nobody where the kind's survey holds what is in use by itself."""
+    if KINDS[cache.kind].apart:
+        return core.Activity((), os.geteuid() == 0)
     seen = running.scan()
     inside = any(tool.layers for tool in seen.tools)
     above = running.above(cache.root.fd) if inside else frozenset()

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .. import _kinds
 from .._discover import roots, search
 from .._fs import identity, system
 from .._go import accounts, evaluate, services, toolchain
+from .._kinds import go_toolcache, go_work
 
 _PRIVATE = ("GOPRIVATE", "GONOPROXY", "GONOSUMDB")
 
@@ -165,6 +166,10 @@ def find(request: Request) -> Host:
         if setting.name in _PRIVATE:
             settings.name_private(setting.value)
     caches, refused = _prove(gathered, homes)
+    if wanted and not request.accounts:  # what is shared by all accounts is nothing that some were named for
+        environs = [dict(service.environ) for service in running]
+        caches += _beside(caches, settings.work, environs, gathered_homes, homes)
+        caches.sort(key=lambda cache: (cache.kind, cache.root.path))
     # What a cache's owner calls private counts, however the cache was found.
     for uid in sorted({cache.root.uid for cache in caches} - set(settings.read)):
         owner = accounts.lookup(uid)
@@ -208,7 +213,8 @@ def _prove(gathered: roots.Gathered, homes: FrozenSet[str]) -> Tuple[List[Cache]
     wrong: List[str] = []
     seen = set()
     for item in gathered.candidates:
-        kinds = [item.kind] if item.kind else [item.expected] if item.expected else list(_kinds.KINDS)
+        known = [name for name, kind in _kinds.KINDS.items() if kind.place is None]
+        kinds = [item.kind] if item.kind else [item.expected] if item.expected else known
         problem: Optional[identity.Refused] = None
         for name in kinds:
             try:
@@ -246,6 +252,48 @@ def _prove(gathered: roots.Gathered, homes: FrozenSet[str]) -> Tuple[List[Cache]
         raise BadRequest("; ".join(wrong))
     caches.sort(key=lambda cache: (cache.kind, cache.root.path))
     return caches, refused
+
+
+def _beside(
+    caches: Sequence[Cache],
+    work: Sequence[str],
+    environs: Sequence[Mapping[str, str]],
+    people: Sequence[str],
+    homes: FrozenSet[str],
+) -> List[Cache]:
+    """What lies beside the caches: folders of temporary files with work folders, and folders of toolchains."""
+    seen = {(cache.root.device, cache.root.inode) for cache in caches}
+    found: List[Cache] = []
+
+    def add(kind: str, root: Optional[identity.Root], why: str) -> None:
+        if root is None:
+            return
+        if (root.device, root.inode) in seen:
+            os.close(root.fd)
+            return
+        seen.add((root.device, root.inode))
+        found.append(Cache(kind, root, ("settings",), (why,), ()))
+
+    named = [environ.get("TMPDIR", "") for environ in environs]
+    for path in dict.fromkeys([*work, *(path for path in named if path.startswith("/")), "/tmp"]):
+        try:
+            root = go_work.open_place(path)
+        except (identity.Refused, OSError):
+            continue
+        if root is not None and os.geteuid() != 0:
+            # Everybody may remove what is his own in a folder that is everybody's.
+            root = root._replace(uid=os.geteuid(), gid=os.getegid())
+        add(go_work.KIND, root, "temporary files")
+    for path in go_toolcache.places(environs, people):
+        try:
+            add(
+                go_toolcache.KIND,
+                identity.open_root(path, go_toolcache.looks_like, go_toolcache.KIND, homes),
+                "tool cache" if path.endswith("/go") else "golang.org/dl",
+            )
+        except (identity.Refused, OSError):
+            continue
+    return found
 
 
 def own_only() -> List[str]:

@@ -21,7 +21,7 @@ from .._core import policy as policies
 from .._core.survey import SECOND, Survey
 from .._fs import mounts
 from .._go import needs, running
-from .._kinds import KINDS, quarantine
+from .._kinds import APART, KINDS, quarantine
 from . import act, find, look, plans, record, schema
 
 CAP = 100
@@ -60,7 +60,7 @@ def nothing() -> Dict[str, Any]:
 
 def check_policy(document: Mapping[str, Any]) -> policies.Policy:
     """The checked policy; raises policies.BadPolicy."""
-    return policies.parse(document, KINDS)
+    return policies.parse(document, KINDS, APART)
 
 
 def run(request: find.Request, document: Optional[Mapping[str, Any]], options: Options) -> Dict[str, Any]:

@@ -112,13 +112,14 @@ class _Verification:
         digest = hashlib.sha256()
         # A repair must still have time when the verification has used its own up.
         end = self.deadline - (self.options.time_limit * 0.2 if self.options.repair else 0.0)
-        for number, cache in enumerate(self.host.caches):
+        caches = [cache for cache in self.host.caches if cache.kind in _VERIFY]
+        for number, cache in enumerate(caches):
             now = time.monotonic()
-            mine = now + max(0.0, end - now) / (len(self.host.caches) - number)
+            mine = now + max(0.0, end - now) / (len(caches) - number)
             bounds = Bounds(mine, self.options.sample, self.options.seed, self.options.threads)
             report = _VERIFY[cache.kind](cache.root, bounds)
             left = self.deadline - time.monotonic()
-            self.repair_until = time.monotonic() + min(_WAIT, left / (len(self.host.caches) - number))
+            self.repair_until = time.monotonic() + min(_WAIT, left / (len(caches) - number))
             self._add(result, cache, report, digest)
         result.update(
             changed=result["evicted_entries"] > 0,

@@ -11,7 +11,7 @@ from .._core.evict import Job, Outcome
 from .._core.plan import CachePlan
 from .._core.survey import Survey
 from .._fs.identity import Root
-from . import go_build, go_mod
+from . import go_build, go_mod, go_toolcache, go_work
 from .around import Around
 from .go_build import evict as build_evict
 from .go_build import survey as build_survey
@@ -20,6 +20,10 @@ from .go_mod import evict as mod_evict
 from .go_mod import neighbours as mod_neighbours
 from .go_mod import survey as mod_survey
 from .go_mod import undo as mod_undo
+from .go_toolcache import evict as tool_evict
+from .go_toolcache import survey as tool_survey
+from .go_work import evict as work_evict
+from .go_work import survey as work_survey
 
 
 class Kind(NamedTuple):
@@ -27,6 +31,8 @@ class Kind(NamedTuple):
 
     ``looks_like`` is its fingerprint (None, or what is missing); ``survey`` looks at a cache, ``link`` adds what only
     a plan needs (which entries must not go before which), ``apply`` carries a plan out with this process's rights.
+    ``apart`` says that it is no cache that builds fill, so that only a rule of its own evicts from it; ``place`` opens
+    a place that has no fingerprint of its own and is not found by a search (None: it has one).
     ``ask`` adds what the rest of the agent knows of a cache's use (None: nothing does), before ``link``.
     ``undo`` brings back what a run had put into quarantine (None: this kind has none).
     ``trim_days`` is after how many days without use Go itself removes entries (0: it never does).
@@ -41,6 +47,8 @@ class Kind(NamedTuple):
     trim_days: int = 0
     undo: Optional[Callable[[Root, str, Job], Outcome]] = None
     ask: Optional[Callable[[Survey, Around], Survey]] = None
+    apart: bool = False
+    place: Optional[Callable[[str], Optional[Root]]] = None
 
 
 def _nothing(_seen: Survey) -> None:
@@ -70,13 +78,36 @@ KINDS: Dict[str, Kind] = {
             undo=mod_undo.undo,
             ask=mod_neighbours.ask,
         ),
+        Kind(
+            go_work.KIND,
+            go_work.TITLE,
+            go_work.looks_like,
+            work_survey.survey,
+            _nothing,
+            work_evict.apply,
+            apart=True,
+            place=go_work.open_place,
+        ),
+        Kind(
+            go_toolcache.KIND,
+            go_toolcache.TITLE,
+            go_toolcache.looks_like,
+            tool_survey.survey,
+            _nothing,
+            tool_evict.apply,
+            apart=True,
+        ),
     )
 }
 
 
 def probe(fd: int, _path: str) -> Optional[str]:
-    """The kind whose fingerprint the opened directory shows, or None."""
+    """The kind of cache whose fingerprint the opened directory shows, or None."""
     for kind in KINDS.values():
-        if kind.looks_like(fd) is None:
+        if not kind.apart and kind.looks_like(fd) is None:
             return kind.name
     return None
+
+
+#: Kinds for which only rules of their own hold.
+APART = tuple(kind.name for kind in KINDS.values() if kind.apart)

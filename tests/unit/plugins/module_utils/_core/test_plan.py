@@ -21,7 +21,8 @@ from ansible_collections.gofleet.cache.plugins.module_utils._core.survey import 
     Tier,
 )
 
-KINDS = ("go-build", "go-mod")
+KINDS = ("go-build", "go-mod", "go-work")
+APART = ("go-work",)
 NOW = 1_800_000_000 * SECOND
 HOUR = 3600 * SECOND
 DAY = 24 * HOUR
@@ -91,7 +92,7 @@ def plan(
 ) -> planner.Plan:
     proven = {seen.cache.path: idle for seen in surveys}
     context = planner.Context(now, {1: DISK, 2: DISK} if disks is None else disks, private, proven)
-    return planner.make(surveys, policies.parse(document, KINDS), context)
+    return planner.make(surveys, policies.parse(document, KINDS, APART), context)
 
 
 def chosen(got: planner.Plan, cache: int = 0) -> List[int]:
@@ -494,7 +495,7 @@ def test_the_default_acts_exactly_below_its_start_marks(free: int, inodes: int) 
     below = free < 150_000_000 or inodes < 100_000
     assert got.acts is below
     assert chosen(got) == ([0] if below else [])
-    assert (planner.acts_on(policies.parse(policies.DEFAULT, KINDS), {1: disk}) == [1]) is below
+    assert (planner.acts_on(policies.parse(policies.DEFAULT, KINDS, APART), {1: disk}) == [1]) is below
 
 
 def test_a_file_system_without_inode_numbers_is_judged_by_its_bytes() -> None:

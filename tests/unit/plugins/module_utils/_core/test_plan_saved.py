@@ -21,7 +21,8 @@ from ansible_collections.gofleet.cache.plugins.module_utils._core.survey import 
     Tier,
 )
 
-KINDS = ("go-build", "go-mod")
+KINDS = ("go-build", "go-mod", "go-work")
+APART = ("go-work",)
 NOW = 1_800_000_000 * SECOND
 HOUR = 3600 * SECOND
 TIERS = (Tier("tree", "re-extract", 10), Tier("zip", "download", 40, True))
@@ -50,7 +51,7 @@ def context(**more: Any) -> planner.Context:
 
 
 def make(seen: Survey, document: Dict[str, Any] = POLICY, **more: Any) -> planner.Plan:
-    return planner.make([seen], policies.parse(document, KINDS), context(**more))
+    return planner.make([seen], policies.parse(document, KINDS, APART), context(**more))
 
 
 def lines(plan: planner.Plan) -> List[bytes]:
@@ -72,7 +73,7 @@ def test_a_saved_plan_of_an_unchanged_tree_is_applied_whole(ages: List[int]) -> 
 
 def test_its_policy_can_be_read_back() -> None:
     plan = make(survey([500]))
-    assert policies.parse(planner.saved_policy(lines(plan)[0]), KINDS) == plan.policy
+    assert policies.parse(planner.saved_policy(lines(plan)[0]), KINDS, APART) == plan.policy
 
 
 def test_what_was_used_replaced_or_removed_since_stays_and_is_counted() -> None:
@@ -120,7 +121,7 @@ def test_another_digest_is_refused() -> None:
 )
 def test_no_text_is_taken_for_a_plan_that_is_none(text: List[bytes]) -> None:
     with pytest.raises(planner.BadPlan):
-        planner.from_saved([survey([500])], policies.parse(POLICY, KINDS), context(), text, "0" * 64)
+        planner.from_saved([survey([500])], policies.parse(POLICY, KINDS, APART), context(), text, "0" * 64)
 
 
 def test_a_cache_that_is_no_longer_here_is_said() -> None:
@@ -198,6 +199,6 @@ def test_the_floor_of_a_file_servers_cache_counts_from_the_servers_newest_stamp(
 
 def test_one_cap_holds_for_all_caches_together() -> None:
     seen = [survey([500, 100]), survey([400, 300], path="/n")]
-    policy = policies.parse({"max_size_all": 8192}, KINDS)
+    policy = policies.parse({"max_size_all": 8192}, KINDS, APART)
     plan = planner.make(seen, policy, context())
     assert [sorted(cache.rows) for cache in plan.caches] == [[0], [0]]

@@ -14,21 +14,22 @@ from hypothesis import strategies as st
 from ansible_collections.gofleet.cache.plugins.module_utils._core import policy
 from ansible_collections.gofleet.cache.plugins.module_utils._core.units import BadPolicy, Share
 
-KINDS = ("go-build", "go-mod")
+KINDS = ("go-build", "go-mod", "go-work")
+APART = ("go-work",)
 
 
 def parse(**document: Any) -> policy.Policy:
-    return policy.parse(document, KINDS)
+    return policy.parse(document, KINDS, APART)
 
 
 def refusal(document: Any) -> BadPolicy:
     with pytest.raises(BadPolicy) as error:
-        policy.parse(document, KINDS)
+        policy.parse(document, KINDS, APART)
     return error.value
 
 
 def test_without_any_variable_a_run_acts_on_pressure_only_and_keeps_a_day() -> None:
-    got = policy.parse(policy.DEFAULT, KINDS)
+    got = policy.parse(policy.DEFAULT, KINDS, APART)
     assert got.floor == 86400
     assert got.time_limit == 600
     assert got.when == policy.Marks(Share(None, 15), Share(None, 10))
@@ -36,6 +37,7 @@ def test_without_any_variable_a_run_acts_on_pressure_only_and_keeps_a_day() -> N
     assert [(rule.kind, rule.max_age, rule.wipe) for rule in got.rules] == [
         ("go-build", 10 * 86400, False),
         ("go-mod", 60 * 86400, False),
+        ("go-work", 86400, False),
     ]
     assert not got.cheapest_first
     assert got.private is None
@@ -174,7 +176,7 @@ _JSON = st.recursive(
 @given(st.one_of(_JSON, st.dictionaries(_WORDS, _JSON, max_size=6)))
 def test_any_document_is_a_policy_or_is_refused(document: Any) -> None:
     try:
-        got = policy.parse(document, KINDS)
+        got = policy.parse(document, KINDS, APART)
     except BadPolicy:
         return
     assert got.floor >= 3600 or got.idle
@@ -209,15 +211,15 @@ _GOOD = st.fixed_dictionaries(
 
 @given(_GOOD)
 def test_a_policy_survives_json_and_equal_ones_have_one_form(document: Dict[str, Any]) -> None:
-    got = policy.parse(document, KINDS)
-    again = policy.parse(json.loads(json.dumps(document)), KINDS)
+    got = policy.parse(document, KINDS, APART)
+    again = policy.parse(json.loads(json.dumps(document)), KINDS, APART)
     assert got == again
     assert got.canonical() == again.canonical()
 
 
 @given(_GOOD, _GOOD)
 def test_different_policies_have_different_forms(one: Dict[str, Any], other: Dict[str, Any]) -> None:
-    a, b = policy.parse(one, KINDS), policy.parse(other, KINDS)
+    a, b = policy.parse(one, KINDS, APART), policy.parse(other, KINDS, APART)
     assert (a._replace(time_limit=0) == b._replace(time_limit=0)) == (a.canonical() == b.canonical())
 
 
@@ -227,8 +229,8 @@ def test_the_same_age_in_two_spellings_is_the_same_policy() -> None:
 
 @given(_GOOD)
 def test_the_canonical_form_is_itself_a_policy_with_the_same_meaning(document: Dict[str, Any]) -> None:
-    got = policy.parse(document, KINDS)
-    again = policy.parse(json.loads(got.canonical()), KINDS)
+    got = policy.parse(document, KINDS, APART)
+    again = policy.parse(json.loads(got.canonical()), KINDS, APART)
     assert again._replace(time_limit=got.time_limit) == got
 
 
@@ -260,3 +262,13 @@ def test_what_the_top_keeps_every_rule_keeps() -> None:
 def test_a_cap_over_all_caches_is_a_limit_of_its_own() -> None:
     got = parse(max_size_all="1GiB")
     assert (got.rules, got.max_size_all) == ((), 2**30)
+
+
+def test_a_limit_at_the_top_is_no_rule_for_kinds_that_must_be_named() -> None:
+    assert {rule.kind for rule in parse(wipe=True).rules} == {"go-build", "go-mod"}
+    named = parse(max_age="5d", caches=[{"kind": "go-work"}])
+    assert {rule.kind: rule.max_age for rule in named.rules} == {
+        "go-build": 432000,
+        "go-mod": 432000,
+        "go-work": None,
+    }

@@ -23,7 +23,7 @@ def probe(path: pathlib.Path) -> object:
 
 
 def test_every_kind_is_known_by_its_name_and_its_face(tmp_path: pathlib.Path) -> None:
-    assert list(_kinds.KINDS) == ["go-build", "go-mod"]
+    assert list(_kinds.KINDS) == ["go-build", "go-mod", "go-work", "go-toolcache"]
     assert probe(synthetic.Build(tmp_path / "b").path) == "go-build"
     assert probe(synthetic.Mod(tmp_path / "m").path) == "go-mod"
     assert probe(tmp_path) is None
