@@ -89,7 +89,7 @@ def policy_risks(rules: object, groups: object = None, protected: object = None)
     try:
         # As the module's argument is read: a dictionary, or JSON in a string.
         document = check_type_dict(rules) if rules else policies.DEFAULT
-        policy = policies.parse(document, _kinds.KINDS)
+        policy = policies.parse(document, _kinds.KINDS, _kinds.APART)
     except BadPolicy as error:
         problem = "cache_policy_rules: %s" % error
     except (TypeError, ValueError) as error:
@@ -104,6 +104,8 @@ def policy_risks(rules: object, groups: object = None, protected: object = None)
 
 
 def _policy(policy: policies.Policy) -> t.Iterator[str]:
+    if policy.max_size_all == 0:
+        yield "a wipe of everything (max_size_all: 0)"
     for rule in policy.rules:
         zero = [n for n in ("max_age", "max_size", "max_size_each", "max_entries") if getattr(rule, n) == 0]
         if rule.wipe:

@@ -20,7 +20,9 @@ author:
   - The gofleet.cache authors (@gofleet)
 description:
   - Turns results of M(gofleet.cache.cache_prune) into a table of printable ASCII, one row for each agent, with the
-    reasons of what failed or could not be reached below it, and a line with the sums.
+    reasons of what failed or could not be reached below it, what has come back since the last purge, the warnings of
+    the agent's journal, and a line with the sums.
+  - What lies in quarantine counts as kept, because it has given nothing back.
 options:
   _input:
     description: Results by the name of the agent. Results of failed tasks and of unreachable agents are fine.
@@ -38,7 +40,11 @@ options:
     description: Whether the run was in check mode.
     type: bool
     default: false
-positional: shown, agents, check
+  left_out:
+    description: Why an agent was left out of the run, by its name.
+    type: dict
+    default: {}
+positional: shown, agents, check, left_out
 """
 
 EXAMPLES = r"""
@@ -65,30 +71,38 @@ _NOTES = 5
 
 
 def purge_table(
-    results: object, shown: t.Sequence[str] | None = None, agents: t.Sequence[str] | None = None, check: bool = False
+    results: object,
+    shown: t.Sequence[str] | None = None,
+    agents: t.Sequence[str] | None = None,
+    check: bool = False,
+    left_out: t.Mapping[str, object] | None = None,
 ) -> list[str]:
     """The lines of the table; see DOCUMENTATION."""
     if not isinstance(results, t.Mapping):
         raise AnsibleFilterError("purge_table: the input must be results by agent, not %r" % (results,))
     every = [str(name) for name in (results if agents is None else agents)]
     names = [str(name) for name in (results if shown is None else shown)]
+    why = _table.mapping(left_out)
+    known = [_table.mapping(results.get(name)) for name in every]
+    # A run that only saved plans has freed nothing, and never meant to.
+    would = check or any(_planned(result) for result in known)
     header = (
         "agent",
         "caches",
         "before",
-        "would free" if check else "freed",
+        "would free" if would else "freed",
         "pending",
         "free now",
         "verdict",
         "plan",
         "kept, and why",
     )
-    rows = [_row(name, _table.mapping(results.get(name)), check) for name in names]
+    rows = [_row(name, _table.mapping(results.get(name)), check, name in why) for name in names]
     widest = max([_LEAST[0]] + [len(_table.plain(name)) for name in every])
     found = _table.lines(header, rows, (widest, *_LEAST[1:]), _RIGHT)
     for name in names:
-        found.extend(_notes(name, _table.mapping(results.get(name))))
-    found.append(_sums(results, every, check))
+        found.extend(_notes(name, _table.mapping(results.get(name)), str(why.get(name) or "")))
+    found.append(_sums(known, check, sum(name in why for name in every)))
     return found
 
 
@@ -106,6 +120,8 @@ def verdict(result: t.Mapping[str, t.Any], check: bool) -> str:
         return "not reached" if result.get("unreached") else "no cache"
     if not any(cache.get("surveyed") for cache in _table.items(result, "caches")):
         return "room enough"
+    if _planned(result):
+        return "would plan" if check else "planned"
     if _table.total(_table.items(result, "pending"), "entries"):
         return "run again"
     if result.get("left_out_entries"):
@@ -115,8 +131,15 @@ def verdict(result: t.Mapping[str, t.Any], check: bool) -> str:
     return "nothing due"
 
 
-def _row(name: str, result: t.Mapping[str, t.Any], check: bool) -> list[str]:
-    word = verdict(result, check)
+def _planned(result: t.Mapping[str, t.Any]) -> bool:
+    """Whether a plan was only saved: there is something in it, and nothing of it was done or kept from being done."""
+    failed = result.get("failed") or result.get("unreachable")
+    done = result.get("changed") or result.get("evicted_entries") or result.get("left_out_entries")
+    return bool(result.get("planned_entries")) and not done and not failed
+
+
+def _row(name: str, result: t.Mapping[str, t.Any], check: bool, left_out: bool) -> list[str]:
+    word = "LEFT OUT" if left_out else verdict(result, check)
     caches = _table.items(result, "caches")
     if not caches:
         return [name, "-" if word.isupper() else "0", "-", "-", "-", "-", word, "-", _kept(result, word)]
@@ -135,11 +158,18 @@ def _row(name: str, result: t.Mapping[str, t.Any], check: bool) -> list[str]:
 
 
 def _freed(result: t.Mapping[str, t.Any], check: bool) -> int:
-    return int(result.get("predicted_bytes" if check else "freed_bytes") or 0)
+    return int(result.get("predicted_bytes" if check or _planned(result) else "freed_bytes") or 0)
+
+
+def _quarantined(result: t.Mapping[str, t.Any]) -> int:
+    return _table.total(_table.items(result, "caches"), "quarantined_bytes")
 
 
 def _kept(result: t.Mapping[str, t.Any], word: str) -> str:
     parts = ["more space is free than the policy asks for"] if word == "room enough" else []
+    aside = _quarantined(result)
+    if aside:
+        parts.append("to quarantine (%s)" % human(aside))
     kept: dict[str, list[int]] = {}
     for item in _table.items(result, "protected"):
         _add(kept, str(item.get("reason")), item)
@@ -157,14 +187,20 @@ def _add(table: dict[str, list[int]], reason: str, *found: t.Mapping[str, t.Any]
     row[1] += _table.total(found, "bytes")
 
 
-def _notes(name: str, result: t.Mapping[str, t.Any]) -> list[str]:
+def _notes(name: str, result: t.Mapping[str, t.Any], left_out: str) -> list[str]:
     word = verdict(result, False)
     found = []
-    if word in ("FAILED", "UNREACHABLE"):
+    if left_out:
+        found.append("LEFT OUT: %s" % left_out)
+    elif word in ("FAILED", "UNREACHABLE"):
         found.append("%s: %s" % (word, _table.reason(result)))
     elif word == "no cache":
         found.append("no Go cache was found; run gofleet.cache.survey to see where it was looked for")
     found.extend("not reached: %s: %s" % (i.get("path"), i.get("why")) for i in _table.items(result, "unreached"))
+    found.extend(str(item.get("text")) for item in _table.items(result, "advice") if item.get("severity") == "warning")
+    regret = [_table.mapping(cache.get("regret")) for cache in _table.items(result, "caches")]
+    if _table.total(regret, "bytes"):
+        found.append("came back since the last purge: %s" % human(_table.total(regret, "bytes")))
     notes = result.get("notes")
     found.extend(str(note) for note in notes) if isinstance(notes, (list, tuple)) else None
     more = len(found) - _NOTES
@@ -173,19 +209,24 @@ def _notes(name: str, result: t.Mapping[str, t.Any]) -> list[str]:
     return [_table.plain("  %s: %s" % (name, text)) for text in found]
 
 
-def _sums(results: t.Mapping[str, t.Any], every: t.Sequence[str], check: bool) -> str:
-    known = {name: _table.mapping(results.get(name)) for name in every}
-    words = [verdict(result, check) for result in known.values()]
+def _sums(known: t.Sequence[t.Mapping[str, t.Any]], check: bool, left_out: int) -> str:
+    words = [verdict(result, check) for result in known]
     bad = sum(word in ("FAILED", "UNREACHABLE") for word in words)
+    would = check or any(_planned(result) for result in known)
     text = "sum: %d of %d agent%s done, %s %s" % (
         sum(not word.isupper() for word in words),
         len(words),
         "" if len(words) == 1 else "s",
-        human(sum(_freed(result, check) for result in known.values())),
-        "would be freed" if check else "freed",
+        human(sum(_freed(result, check) for result in known)),
+        "would be freed" if would else "freed",
     )
+    aside = sum(_quarantined(result) for result in known)
+    if aside:
+        text += ", %s %s into quarantine" % (human(aside), "would go" if would else "put")
     if bad:
         text += ", %d failed" % bad
+    if left_out:
+        text += ", %d left out" % left_out
     again = words.count("run again")
     if again:
         text += ", %d with something pending for the next run" % again

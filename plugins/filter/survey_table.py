@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 import typing as t
 
 from ansible.errors import AnsibleFilterError
@@ -20,7 +21,8 @@ author:
   - The gofleet.cache authors (@gofleet)
 description:
   - Turns results of M(gofleet.cache.cache_info) into tables of printable ASCII; one row for each cache, one for each
-    file system, and below them what needs attention.
+    file system, and below them what needs attention; among it what lies in quarantine, and the warnings of the agent's
+    journal. The size of a cache is without its quarantine.
 options:
   _input:
     description: Results by the name of the agent. Results of failed tasks and of unreachable agents are fine.
@@ -136,6 +138,10 @@ def _notes(name: str, result: t.Mapping[str, t.Any]) -> list[str]:
             found.append("not readable: %d place(s) in %s" % (cache["unreached_places"], cache.get("path")))
         if cache.get("credentials"):
             found.append("credentials: %s version control clone(s) in %s" % (cache["credentials"], cache.get("path")))
+        if cache.get("quarantined"):
+            text = "quarantine: %s in %s, kept for gofleet.cache.undo%s"
+            found.append(text % (human(int(cache["quarantined"])), cache.get("path"), _until(cache)))
+    found.extend(str(item.get("text")) for item in _table.items(result, "advice") if item.get("severity") == "warning")
     work = _table.mapping(result.get("work_folders"))
     if work.get("stale"):
         example = next(iter(work.get("examples") or []), "")
@@ -156,6 +162,12 @@ def _notes(name: str, result: t.Mapping[str, t.Any]) -> list[str]:
     return ["%s: %s" % (name, text) for text in found]
 
 
+def _until(cache: t.Mapping[str, t.Any]) -> str:
+    """When the last of a cache's quarantines ends, where the result has details."""
+    ends = [int(item.get("ends") or 0) for item in _table.items(cache, "quarantine")]
+    return time.strftime(" until %Y-%m-%d %H:%M UTC", time.gmtime(max(ends))) if ends else ""
+
+
 def _sums(known: t.Mapping[str, t.Mapping[str, t.Any]]) -> str:
     caches = [cache for result in known.values() for cache in _table.items(result, "caches")]
     bad = sum(_failed(result) for result in known.values())
@@ -168,6 +180,9 @@ def _sums(known: t.Mapping[str, t.Mapping[str, t.Any]]) -> str:
         _table.total(caches, "entries"),
         human(_table.total(caches, "allocated")),
     )
+    aside = _table.total(caches, "quarantined")
+    if aside:
+        text += ", %s in quarantine" % human(aside)
     return text + (", %d failed" % bad if bad else "")
 
 

@@ -39,6 +39,7 @@ options:
     default: true
 seealso:
   - module: gofleet.cache.cache_prune
+  - module: gofleet.cache.cache_undo
   - module: gofleet.cache.cache_verify
   - module: gofleet.cache.go_env_info
 """
@@ -78,6 +79,9 @@ caches:
     - For build caches C(actions), C(outputs), C(executables) and C(fuzz). For module caches C(modules), C(versions),
       C(trees), C(zips), C(biggest), C(toolchains), C(vcs) (with C(credentials) true where a clone's address holds some,
       never their values), C(leftovers) and C(unknown_trees).
+    - C(quarantined), the bytes that lie in quarantine beside a cache (in none of the sums before), and C(quarantine),
+      one item for each run that put some there, with C(run), C(ends) (Unix seconds), C(bytes) and C(inodes); see
+      M(gofleet.cache.cache_undo).
   returned: always
   type: list
   elements: dict
@@ -96,10 +100,29 @@ caches:
         - age: "< 7d"
           entries: 61002
           bytes: 5012283392
+advice:
+  description:
+    - What the agent's journal makes of the last purges, each with C(code), C(severity), C(text) and C(value), as
+      M(gofleet.cache.cache_prune) returns it. Empty where no purge has run.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - code: another-cleaner
+      severity: warning
+      text: >-
+        /home/ci/.cache/go-build: at least 4100 of 9000 entries that the last run left have been removed by something
+        else within 1d: look for go clean, tmpfiles rules, cron jobs and CI clean-up steps, and let one cleaner do it
+      value:
+        kind: go-build
+        path: /home/ci/.cache/go-build
+        missing: 4100
+        of: 9000
 filesystems:
   description:
-    - For each file system with caches, in bytes, C(go) (its caches), C(rest) (everything else in use), C(free) and
-      C(total), which is the sum of the three; C(mount), C(inodes), C(inodes_free) and C(go_inodes).
+    - For each file system with caches, in bytes, C(go) (its caches and what is in quarantine), C(rest) (everything else
+      in use), C(free) and C(total), which is the sum of the three; also C(mount), C(inodes), C(inodes_free) and
+      C(go_inodes).
   returned: always
   type: list
   elements: dict

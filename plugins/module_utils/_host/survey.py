@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import Any, Dict
 
 from .._core.units import human
-from . import find, look, schema
+from . import find, look, record, schema
 
 
 def nothing() -> Dict[str, Any]:
     """The result of a survey that could not begin."""
-    return dict(schema.empty(), filesystems=[], work_folders=look.work_folders([], 0))
+    return dict(schema.empty(), filesystems=[], work_folders=look.work_folders([], 0), advice=[])
 
 
 def run(request: find.Request, details: bool = True) -> Dict[str, Any]:
@@ -51,6 +51,7 @@ def run(request: find.Request, details: bool = True) -> Dict[str, Any]:
         else:
             result["msg"] = schema.sentence(result, False)
         result["notes"].extend(find.own_only())
+        result["advice"] = record.advise(result["notes"].append)
         found: Dict[str, Any] = schema.readable(result)
         return found
     finally:

@@ -1,13 +1,14 @@
 # Copyright (c) 2026 The gofleet.cache authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The playbooks survey and purge, run on agents that are folders of this machine."""
+"""The playbooks survey, purge and undo, run on agents that are folders of this machine."""
 
 from __future__ import annotations
 
 import json
 import os
 import pathlib
+import stat
 import subprocess
 import sys
 from typing import Any
@@ -82,6 +83,10 @@ class Fleet:
         """Everything in an agent's cache."""
         return gocaches.photograph(self.top / name / "go-build")
 
+    def files(self, name: str) -> dict[str, tuple[int, ...]]:
+        """The files in an agent's cache; a folder's own time tells that something in it was moved."""
+        return {path: facts for path, facts in self.picture(name).items() if stat.S_ISREG(facts[0])}
+
     def pictures(self) -> list[dict[str, tuple[int, ...]]]:
         """Everything in all caches."""
         return [self.picture(name) for name in self.agents]
@@ -104,7 +109,7 @@ def plays(name: str) -> list[dict[str, Any]]:
 # how they are written
 
 
-@pytest.mark.parametrize("name", ["purge.yml", "survey.yml"])
+@pytest.mark.parametrize("name", ["purge.yml", "survey.yml", "undo.yml"])
 def test_no_block_hides_a_failure_from_the_brake(name: str) -> None:
     for play in plays(name):
         assert not any(key in task for task in play["tasks"] for key in ("block", "rescue", "always"))
@@ -221,6 +226,117 @@ def test_a_canary_that_fails_or_cannot_be_reached_keeps_all_others_untouched(
     assert f"  a1: {word}" in text
     assert "sum: 0 of 3 agents done, 0 B freed, 1 failed" in text
     assert fleet.pictures() == before
+
+
+# plans that somebody approves
+
+
+def test_only_approved_plans_are_carried_out_and_only_what_is_in_them(fleet: Fleet) -> None:
+    monday = fleet.top / "monday"
+    before = fleet.pictures()
+    code, text = fleet.run("gofleet.cache.purge", cache_policy_save_plan=True, gofleet_cache_report_dir=str(monday))
+    assert code == 0, text
+    assert fleet.pictures() == before
+    assert text.count(" planned ") == 3
+    assert "would be freed" in text
+    (monday / "a2.purge.json").unlink()
+    for number in range(3):
+        later = synthetic.Build.__new__(synthetic.Build)
+        later.path = fleet.top / "a1" / "go-build"
+        later.put(synthetic.sha("later %d" % number), b"later output %d" % number, OLD)
+
+    code, text = fleet.run(
+        "gofleet.cache.purge", gofleet_cache_approve=str(monday), gofleet_cache_report_dir=str(monday)
+    )
+    assert code == 2
+    assert "would overwrite the approved plans" in text
+    code, text = fleet.run("gofleet.cache.purge", "--check", gofleet_cache_approve=str(monday))
+    assert code == 0, text
+    assert fleet.entries("a3") == 8
+
+    tuesday = fleet.top / "tuesday"
+    code, text = fleet.run(
+        "gofleet.cache.purge", gofleet_cache_approve=str(monday), gofleet_cache_report_dir=str(tuesday)
+    )
+    assert code == 0, text
+    assert [fleet.entries(name) for name in fleet.agents] == [8, 8, 2]
+    assert f"a2: LEFT OUT: no approved plan: there is no report {monday}/a2.purge.json" in text
+    assert "sum: 2 of 3 agents done" in text
+    assert ", 1 left out" in text
+    assert sorted(path.name for path in tuesday.iterdir()) == ["a1.purge.json", "a3.purge.json"]
+    planned, done = (json.loads((day / "a3.purge.json").read_text(encoding="utf-8")) for day in (monday, tuesday))
+    assert planned["result"]["plan_digest"] == done["result"]["plan_digest"]
+
+    code, text = fleet.run("gofleet.cache.purge", gofleet_cache_approve=str(tuesday))
+    assert code == 2
+    assert "holds no approved plan of any agent of this run" in text
+
+
+def test_the_digest_of_one_agent_is_a_variable_of_the_host_and_another_policy_refuses_it(fleet: Fleet) -> None:
+    reports = fleet.top / "reports"
+    code, text = fleet.run(
+        "gofleet.cache.purge", "--limit", "a1", cache_policy_save_plan=True, gofleet_cache_report_dir=str(reports)
+    )
+    assert code == 0, text
+    report = json.loads((reports / "a1.purge.json").read_text(encoding="utf-8"))
+    fleet.hosts["a1"]["cache_policy_plan"] = report["result"]["plan_digest"]
+    code, text = fleet.run("gofleet.cache.purge", "--limit", "a1", cache_policy_rules={"max_age": "11d"})
+    assert code == 2
+    assert "was made under another policy" in text
+    assert fleet.entries("a1") == 8
+    code, text = fleet.run("gofleet.cache.purge", "--limit", "a1")
+    assert code == 0, text
+    assert fleet.entries("a1") == 2
+
+
+@pytest.mark.parametrize(
+    ("extra", "says"),
+    [
+        ({"cache_policy_plan": "0930844611a0"}, "cache_policy_plan: not the digest of a plan (got 0930844611a0)"),
+        ({"cache_policy_plan": "0" * 64, "cache_policy_save_plan": True}, "either make a plan or carry one out"),
+    ],
+)
+def test_a_plan_that_cannot_be_meant_stops_the_run_before_it_begins(
+    fleet: Fleet, extra: dict[str, Any], says: str
+) -> None:
+    fleet.hosts["a3"].update(extra)
+    code, text = fleet.run("gofleet.cache.purge", "--check")
+    assert code == 2
+    assert says in text
+    assert "PLAY [Purge" not in text
+
+
+# undo
+
+
+def test_an_undo_brings_the_last_run_back_on_every_agent(fleet: Fleet) -> None:
+    fleet.variables["cache_policy_rules"] = {"max_age": "10d", "quarantine": "1d"}
+    before = [fleet.files(name) for name in fleet.agents]
+    code, text = fleet.run("gofleet.cache.purge")
+    assert code == 0, text
+    assert "to quarantine (" in text
+    assert "0 B freed, " in text
+    assert [fleet.entries(name) for name in fleet.agents] == [2, 2, 2]
+    code, text = fleet.run("gofleet.cache.survey")
+    assert "kept for gofleet.cache.undo until " in text
+    away = fleet.pictures()
+    code, text = fleet.run("gofleet.cache.undo", "--check")
+    assert code == 0, text
+    assert text.count("would bring back ") == 3
+    assert fleet.pictures() == away
+    folder = fleet.top / "reports"
+    code, text = fleet.run("gofleet.cache.undo", gofleet_cache_report_dir=str(folder))
+    assert code == 0, text
+    assert text.count("brought back 6 entries, ") == 3
+    assert [fleet.files(name) for name in fleet.agents] == before
+    report = json.loads((folder / "a1.undo.json").read_text(encoding="utf-8"))
+    assert (report["check"], report["result"]["restored_entries"]) == (False, 6)
+    code, text = fleet.run("gofleet.cache.undo")
+    assert code == 0, text
+    assert text.count("nothing is in quarantine") == 3
+    code, text = fleet.run("gofleet.cache.undo", gofleet_cache_undo_run="0" * 12)
+    assert code == 2
+    assert "nothing of run 000000000000 is in quarantine" in text
 
 
 # what people see

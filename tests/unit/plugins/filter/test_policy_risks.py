@@ -29,6 +29,7 @@ def test_a_harmless_policy_has_neither_problems_nor_risks(rules: Any) -> None:
         ({"caches": [{"kind": "go-build", "max_size": 0}]}, ["a wipe of go-build (max_size: 0)"]),
         ({"caches": [{"kind": "go-build", "max_age": "0"}]}, ["a wipe of go-build (max_age: 0)"]),
         ({"caches": [{"kind": "go-build", "max_entries": 0}]}, ["a wipe of go-build (max_entries: 0)"]),
+        ({"max_size_all": 0}, ["a wipe of everything (max_size_all: 0)"]),
         ({"floor": "2h", "max_age": "14d"}, ["a floor of 7200 s, below the default of 24 h"]),
         ({"floor": 0, "idle": "asserted"}, ["a floor of 0 s, below the default of 24 h"]),
     ],

@@ -139,6 +139,53 @@ def test_nothing_that_an_agent_sends_leaves_printable_ascii() -> None:
     assert any("\\x1b[31mred" in line for line in lines)
 
 
+def test_what_lies_in_quarantine_is_told_and_does_not_count_as_freed() -> None:
+    found = result(freed_bytes=0)
+    found["caches"][0]["quarantined_bytes"] = GIB
+    lines = table({"ci-1": found})
+    assert cells(lines, "ci-1")[3] == "0 B"
+    assert cells(lines, "ci-1")[-1] == "to quarantine (1.0 GiB)"
+    assert lines[-1] == "sum: 1 of 1 agent done, 0 B freed, 1.0 GiB put into quarantine"
+    assert table({"ci-1": found}, check=True)[-1].endswith("2.0 GiB would be freed, 1.0 GiB would go into quarantine")
+
+
+def test_what_came_back_is_told_over_all_caches_and_without_what_an_archive_restored() -> None:
+    found = result()
+    found["caches"][0]["regret"] = {"entries": 3, "bytes": GIB, "restored_entries": 9, "restored_bytes": 5 * GIB}
+    found["caches"].append(dict(found["caches"][0], path="/d"))
+    assert "  ci-1: came back since the last purge: 2.0 GiB" in table({"ci-1": found})
+    found["caches"] = [dict(c, regret={"entries": 0, "bytes": 0}) for c in found["caches"]]
+    assert not any("came back" in line for line in table({"ci-1": found}))
+
+
+def test_the_journals_warnings_are_told_and_its_mere_information_is_not() -> None:
+    advice = [
+        {"code": "pinned-at-cap", "severity": "warning", "text": "/c: it was full"},
+        {"code": "pinned-at-cap", "severity": "info", "text": "/d: no room for a new one"},
+    ]
+    lines = table({"ci-1": result(advice=advice)})
+    assert "  ci-1: /c: it was full" in lines
+    assert not any("/d" in line for line in lines)
+
+
+@pytest.mark.parametrize(("check", "word"), [(False, "planned"), (True, "would plan")])
+def test_a_run_that_only_planned_says_what_would_be_freed(check: bool, word: str) -> None:
+    found = result(changed=False, freed_bytes=0, planned_entries=4, plan_file="" if check else "/p")
+    lines = table({"ci-1": found}, check=check)
+    assert "would free" in lines[0]
+    assert cells(lines, "ci-1")[3] == "2.0 GiB"
+    assert cells(lines, "ci-1")[6] == word
+    assert lines[-1] == "sum: 1 of 1 agent done, 2.0 GiB would be freed"
+
+
+def test_an_agent_that_was_left_out_is_told_with_the_reason_and_is_not_done() -> None:
+    results = {"ci-1": result(), "ci-2": {"skipped": True, "changed": False}}
+    lines = table(results, left_out={"ci-2": "no approved plan"})
+    assert "LEFT OUT" in cells(lines, "ci-2")
+    assert "  ci-2: LEFT OUT: no approved plan" in lines
+    assert lines[-1] == "sum: 1 of 2 agents done, 1.0 GiB freed, 1 left out"
+
+
 def test_many_notes_are_cut() -> None:
     lines = table({"ci-1": result(notes=["note %d" % n for n in range(9)])})
     assert lines[-2] == "  ci-1: and 4 more"

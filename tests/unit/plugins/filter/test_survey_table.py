@@ -64,10 +64,21 @@ def test_a_file_system_of_unknown_size_is_told_as_that() -> None:
             "work folders: 2 left by cancelled builds, 1.0 KiB, such as /tmp/go-build1",
         ),
         (result(cache(), notes=["run as uid 5"]), "run as uid 5"),
+        (
+            result(cache(quarantined=GIB, quarantine=[{"run": "0" * 12, "ends": 86400 * 365, "bytes": GIB}])),
+            "quarantine: 1.0 GiB in /home/ci/.cache/go-build, kept for gofleet.cache.undo until 1971-01-01 00:00 UTC",
+        ),
+        (result(cache(quarantined=GIB)), "kept for gofleet.cache.undo"),
+        (result(cache(), advice=[{"severity": "warning", "text": "/c: another cleaner"}]), "/c: another cleaner"),
     ],
 )
 def test_what_needs_attention_is_told(found: dict[str, Any], says: str) -> None:
     assert any(line.startswith("ci-1: ") and says in line for line in table({"ci-1": found}))
+
+
+def test_what_is_in_quarantine_is_summed_apart() -> None:
+    lines = table({"ci-1": result(cache(quarantined=GIB))})
+    assert lines[-1] == "sum: 1 of 1 agent, 1 cache, 7 entries, 1.0 GiB, 1.0 GiB in quarantine"
 
 
 def test_mere_information_is_not_told_as_a_warning() -> None:
