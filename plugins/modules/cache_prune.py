@@ -66,7 +66,8 @@ options:
         are left alone.
       - V(time_limit) (default V(10m)); then the run stops where it is safe and tells what it did.
       - Without a policy, a run acts only below 15 % free space or 10 % free inodes; it takes what a build cache has
-        not used for 10 days and a module cache for 60, work folders of cancelled builds after a day, then the least recently used down to the floor, until 25 % and
+        not used for 10 days and a module cache for 60, work folders of cancelled builds after a day, then the least
+        recently used down to the floor, until 25 % and
         15 % are free.
     type: dict
   save_plan:

@@ -12,6 +12,7 @@ from .. import _kinds
 from .._discover import roots, search
 from .._fs import identity, system
 from .._go import accounts, evaluate, services, toolchain
+from .._go.mask import mask_value
 from .._kinds import go_toolcache, go_work
 
 _PRIVATE = ("GOPRIVATE", "GONOPROXY", "GONOSUMDB")
@@ -88,6 +89,7 @@ class _Settings:
         self.read: List[int] = []
         self.offline: List[int] = []
         self.work: List[str] = []
+        self.findings: List[Dict[str, str]] = []
 
     def take(
         self, account: accounts.Account, environ: Dict[str, str], tool: Optional[toolchain.Toolchain], why: str
@@ -112,6 +114,19 @@ class _Settings:
             setting = done.settings.get(name)
             if setting is not None:
                 self.name_private(setting.value)
+        if places.cacheprog.strip():
+            text = (
+                "%s builds with GOCACHEPROG=%s: what that program stores is its own business and is not cleaned; the "
+            )
+            text += "build cache on disk is not trimmed by Go then"
+            told = {
+                "code": "cacheprog",
+                "severity": "info",
+                "path": places.gocache or "",
+                "text": text % (account.name, mask_value("GOCACHEPROG", places.cacheprog)),
+            }
+            if told not in self.findings:
+                self.findings.append(told)
         if places.gotmpdir is not None and places.gotmpdir not in self.work:
             self.work.append(places.gotmpdir)
 
@@ -176,7 +191,9 @@ def find(request: Request) -> Host:
         if owner is not None:
             settings.take(owner, {}, tools[0] if tools else None, "owner of a cache")
     unknown = sorted({cache.root.uid for cache in caches} - set(settings.read))
-    findings = [{"code": f.code, "severity": f.severity, "path": f.path, "text": f.message} for f in gathered.findings]
+    findings = settings.findings + [
+        {"code": f.code, "severity": f.severity, "path": f.path, "text": f.message} for f in gathered.findings
+    ]
     for uid in unknown:
         text = "the Go settings of uid %d, who owns a cache, cannot be read: what is private there is not known" % uid
         findings.append({"code": "settings-unknown", "severity": "info", "path": "", "text": text})

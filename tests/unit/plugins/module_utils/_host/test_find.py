@@ -136,3 +136,28 @@ def test_a_link_that_another_user_can_replace_is_an_error(agent: Any, tmp_path: 
     (folder / "link").symlink_to(agent.build.path)
     with pytest.raises(find.BadRequest, match="can be replaced"):
         find.find(agent.request(folder / "link"))
+
+
+def test_the_store_of_a_cache_program_is_reported_without_its_secrets(agent: Any) -> None:
+    agent.build.put("0" * 64, b"x", 1)
+    agent.settings(GOCACHEPROG="/usr/local/bin/prog --token=s3cret https://ci:s3cret@store.example")
+    host = find.find(find.Request())
+    find.close(host.caches)
+    told = [item for item in host.findings if item["code"] == "cacheprog"]
+    assert [item["severity"] for item in told] == ["info"]
+    assert "/usr/local/bin/prog" in told[0]["text"]
+    assert "s3cret" not in str(host.findings)
+
+
+def test_work_folders_and_tool_caches_are_found_beside_the_caches(agent: Any, tmp_path: pathlib.Path) -> None:
+    work = tmp_path / "work"
+    (work / "go-build123/b001").mkdir(parents=True)
+    (work / "go-build123").chmod(0o700)
+    sdk = agent.home / "sdk/go1.22.3"
+    (sdk / "bin").mkdir(parents=True)
+    (sdk / "bin/go").write_bytes(b"")
+    (sdk / ".unpacked-success").write_bytes(b"")
+    agent.settings(GOTMPDIR=str(work))
+    found = {cache.root.path: cache.kind for cache in caches(find.Request()).caches}
+    assert (found[str(work)], found[str(agent.home / "sdk")]) == ("go-work", "go-toolcache")
+    assert {cache.kind for cache in caches(agent.request()).caches} <= {"go-build", "go-mod"}
