@@ -69,15 +69,19 @@ def _refusals() -> Tuple[Type[ValueError], ...]:
 
 
 def _nothing(options: argparse.Namespace) -> Result:
-    if options.command == "verify":
-        return dict(schema.empty(), ok=True, verified={}, damaged=[], damaged_total=0, repaired=0)
-    if options.command == "survey":
-        return dict(schema.empty(), filesystems=[], work_folders={})
+    """The result of a command that did not begin."""
+    if options.command in ("plan", "prune"):
+        return _no_purge()
     if options.command == "history":
         return dict(schema.empty(), runs=[], policies=[])
-    if options.command == "undo":
-        return dict(schema.empty(), run="", restored_entries=0, restored_bytes=0, quarantines=[])
-    return _no_purge()
+    from .._host import survey, undo, verify
+
+    rooms: Dict[str, Callable[[], Result]] = {
+        "survey": survey.nothing,
+        "verify": verify.nothing,
+        "undo": undo.nothing,
+    }
+    return rooms[options.command]()
 
 
 def _no_purge() -> Result:

@@ -16,8 +16,8 @@ from typing import Dict, List, Optional, Sequence
 from .._core.policy import Marks, Policy
 from .._fs import mounts
 
-#: Kinds of caches, without importing them. A policy that names another kind is only answered less quickly.
-KIND_NAMES = ("go-build", "go-mod")
+#: The kinds of caches, without importing them (a test compares). A policy with another kind is answered less quickly.
+KIND_NAMES = ("go-build", "go-mod", "go-work", "go-toolcache")
 
 # Kernel interfaces and images: nothing is ever evicted there, and some of them always look full.
 _NO_STORE = frozenset(

@@ -109,8 +109,7 @@ def purge(result: Mapping[str, Any], check: bool, entries: bool = False) -> List
             told = ("left out", reason, cell["entries"], human(cell["bytes"]), cache["path"])
             stays.append(plain("%s: %s: %d entries, %s, in %s" % told))
     _section(found, stays)
-    advice = ["%s: %s" % (item["severity"], item["text"]) for item in result.get("advice", [])]
-    _section(found, [plain(line) for line in advice] + remarks(result))
+    _section(found, remarks(result))
     return found
 
 
@@ -160,6 +159,7 @@ def remarks(result: Mapping[str, Any]) -> List[str]:
         for item in result.get("findings", [])
         if item["severity"] in ("warning", "error")
     ]
+    found += ["advice: %s" % item["text"] for item in result.get("advice", [])]
     for item in result.get("unreached", []):
         told = (item["path"], item["entries"], human(item["bytes"]), item["why"])
         found.append("not reached: %s (%d entries, %s): %s" % told)

@@ -384,7 +384,9 @@ def test_what_is_told_without_the_engine_has_the_engines_keys() -> None:
         assert set(commands._nothing(main.parser().parse_args(name.split()))) == set(expected)
 
 
-def test_the_gate_knows_no_kind_that_is_none() -> None:
+def test_the_gate_knows_all_kinds() -> None:
     from ansible_collections.gofleet.cache.plugins.module_utils._kinds import KINDS
 
-    assert set(gate.KIND_NAMES) <= set(KINDS)
+    assert set(gate.KIND_NAMES) == set(KINDS), (
+        "name a new kind in _cli/gate.py too: then runs below the mark stay quick"
+    )
