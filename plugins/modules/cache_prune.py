@@ -43,9 +43,8 @@ options:
         floor be lower.
       - V(max_age), V(max_size) (of all caches of a kind together), V(max_size_each), V(max_entries), V(evict_before),
         V(modules) (names and patterns such as V(github.com/gin-gonic/gin@*)) and V(wipe), at the top for every kind
-        or in V(caches) for one kind each (V(kind) is V(go-build), V(go-mod),
-        V(go-work) for the work folders of cancelled builds, or V(go-toolcache) for toolchains of CI tool caches; the last
-        two have no rule unless they are named).
+        or in V(caches) for one kind each (V(kind) is V(go-build), V(go-mod), V(go-work) for the work folders of cancelled
+        builds, or V(go-toolcache) for toolchains of CI tool caches; the last two have no rule unless they are named).
       - V(match), in V(caches); patterns of modules that a rule is for. The first rule of a kind that matches holds.
       - V(evict_first); V(oldest) (default) or V(cheapest), what V(until) takes first when the rules were not enough.
       - V(keep) and V(private); patterns of modules that are kept. What E(GOPRIVATE), E(GONOPROXY) and E(GONOSUMDB) of
