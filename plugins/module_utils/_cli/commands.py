@@ -36,6 +36,7 @@ class _Answer(NamedTuple):
 def run(options: argparse.Namespace, words: List[str]) -> int:
     """Runs one command, puts what belongs on the standard output into *words*, and returns the exit code."""
     stop = Stop()
+    stop.listen(gently=False)  # until the engine begins, there is nothing that would have to end at a safe point
     command: Callable[[argparse.Namespace, Stop], _Answer] = _COMMANDS[options.command]
     try:
         answer = command(options, stop)
@@ -123,7 +124,6 @@ def _survey(options: argparse.Namespace, stop: Stop) -> _Answer:
     from .progress import Progress
 
     request = _request(_load(options))
-    stop.listen(gently=False)
     with Progress("surveying", wanted=not options.json):
         result = survey.run(request)
     return _Answer(result, tables.survey(result), DONE)
