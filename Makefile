@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# The two commands are `make demo` and `make test`; tests/harness does the work.
+# The main commands are `make demo` and `make test`; tests/harness does the work.
 
 # The first Python that is new enough; the harness finds the other ones itself.
 PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3; do \
@@ -14,7 +14,7 @@ PARTS ?= $(PART)
 FLAGS = $(if $(STRICT),--strict) $(if $(KEEP),--keep) $(if $(JOBS),--jobs $(JOBS))
 
 .DEFAULT_GOAL := help
-.PHONY: help test demo hosts clean
+.PHONY: help test demo prove hosts clean
 
 help:
 	@echo 'make demo              the whole job on an embedded fleet of three agents on this machine'
@@ -22,6 +22,7 @@ help:
 	@echo 'make test PARTS="..."  some parts of them; STRICT=1: what is left out counts as failed;'
 	@echo '                       KEEP=1: keep the work folder of a run that failed; JOBS=N: parts at a time'
 	@echo 'make test-PART         one part'
+	@echo 'make prove             the full proofs (docs/proofs.md); PARTS="fire truth": some; BUILDS=50 ...: other numbers'
 	@echo 'make hosts             three test hosts with systemd, until Enter is pressed (as root, needs podman)'
 	@echo 'make clean             remove .build, where all of this keeps its files'
 	@echo 'The parts:'
@@ -35,6 +36,11 @@ test-%:
 
 demo:
 	@$(HARNESS) demo -- $(ARGS)
+
+# The numbers of tests/prove/main.py, those that are given.
+NUMBERS = BUILDS COMPARE CUTS GOS KILLS STEPS ROUNDS LIMIT SEED
+prove:
+	@$(HARNESS) prove -- $(foreach n,$(NUMBERS),$(if $($(n)),$(n)=$($(n)))) $(PARTS) $(ARGS)
 
 hosts:
 	@$(HARNESS) hosts

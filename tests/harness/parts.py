@@ -298,7 +298,7 @@ def _check_contents(c: Context, archive: Path) -> Outcome:
 
 def faults(c: Context) -> Outcome:
     venv = env.ensure_venv()
-    return c.pytest(venv / "bin" / "python", ["tests/faults"], c.environ(venv) | _go(c))
+    return c.pytest(venv / "bin" / "python", ["tests/faults", "tests/prove"], c.environ(venv) | _go(c))
 
 
 def demo(c: Context) -> Outcome:

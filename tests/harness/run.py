@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -50,6 +51,18 @@ def demo(arguments: argparse.Namespace) -> int:
     sys.stdout.flush()
     os.chdir(env.ROOT)
     os.execve(python, [python, program, *arguments.rest], environ)
+
+
+def prove(arguments: argparse.Namespace) -> int:
+    """Run the proofs of tests/prove on a copy of the collection; what they need for long is kept in .build/prove."""
+    python = env.ensure_venv() / "bin" / "python"
+    with tree.work_folder() as work:
+        copy = tree.copy_collection(work)
+        environ = env.clean_environ(work / "home") | env.go_test_environ()
+        environ |= {"PYTHONPATH": str(work), "GOFLEET_PROVE_KEEP": str(env.BUILD), "TMPDIR": str(work)}
+        rest = [word for word in arguments.rest if word != "--"]
+        command = [python, "-B", copy / "tests" / "prove" / "run.py", *rest]
+        return subprocess.run(command, env=environ, cwd=work, check=False).returncode
 
 
 def fleet(arguments: argparse.Namespace) -> int:
@@ -102,6 +115,9 @@ def main() -> int:
     command = commands.add_parser("demo", help=demo.__doc__)
     command.add_argument("rest", nargs=argparse.REMAINDER, help="given to tests/demo/run.py")
     command.set_defaults(run=demo)
+    command = commands.add_parser("prove", help=prove.__doc__)
+    command.add_argument("rest", nargs=argparse.REMAINDER, help="given to tests/prove/run.py")
+    command.set_defaults(run=prove)
     command = commands.add_parser("hosts", help=fleet.__doc__)
     command.add_argument("count", nargs="?", type=int, default=3)
     command.set_defaults(run=fleet)

@@ -74,7 +74,7 @@ def run(top: pathlib.Path, go: str, say: Any) -> dict[str, Any]:
     rows = []
     problems = []
     try:
-        ready = Ready(lab)
+        ready = Ready(lab, tests=False)
         for name, seconds, change in CASES:
             ready.restore(modules=True)
             change(ready)
@@ -87,7 +87,9 @@ def run(top: pathlib.Path, go: str, say: Any) -> dict[str, Any]:
         ready.restore(60)
         with _stepped(0):
             result = lab.prune(_POLICY)
-        rows.append({"what": "control: entries of 60 days", "entries": len(ready.mine), "evicted": result["evicted_entries"]})
+        rows.append(
+            {"what": "control: entries of 60 days", "entries": len(ready.mine), "evicted": result["evicted_entries"]}
+        )
         if result["evicted_entries"] < len(ready.mine) // 2:
             problems.append("what is truly old stayed: the proof proves nothing")
     finally:

@@ -165,7 +165,9 @@ def may_mount() -> bool:
 
     def attempt(_step: Any) -> bool:
         own_mounts()
-        return subprocess.run(["mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, check=False).returncode == 0
+        return (
+            subprocess.run(["mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, check=False).returncode == 0
+        )
 
     ended = run(attempt)
     return bool(ended.value)

@@ -204,7 +204,15 @@ class Field:
 
 
 def run(
-    top: pathlib.Path, go: str, builds: int, compare: int, proxy: str, keep: pathlib.Path, limit: float, seed: int, say: Any
+    top: pathlib.Path,
+    go: str,
+    builds: int,
+    compare: int,
+    proxy: str,
+    keep: pathlib.Path,
+    limit: float,
+    seed: int,
+    say: Any,
 ) -> dict[str, Any]:
     """The part ``fire``: *builds* commands under our prunes, *compare* under each other cleaner."""
     lab = Lab(top / "fire", go)

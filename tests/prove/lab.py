@@ -198,7 +198,8 @@ class Lab:
 
     # projects
 
-    def _project(self, name: str, requires: str, files: dict[str, str]) -> pathlib.Path:
+    def add_project(self, name: str, requires: str, files: dict[str, str]) -> pathlib.Path:
+        """A module of these files."""
         folder = self.top / name
         folder.mkdir()
         (folder / "go.mod").write_text(f"module example.org/{name}\n\ngo 1.21\n\n{requires}")
@@ -234,11 +235,11 @@ class Lab:
         )
         self.printed = f"{sum(2 * n for n in range(PACKAGES))} {sum_of(own.encode())} {sum_of(self.data)}"
         requires = "require (\n\texample.com/assets v1.0.0\n\texample.com/big v1.0.0\n\texample.com/lib v0.2.0\n)\n"
-        return self._project(name, requires, files)
+        return self.add_project(name, requires, files)
 
     def add_std(self) -> None:
         """A program that uses a good part of the standard library, with a test that passes."""
-        self._project("std", "", {"main.go": _STD, "main_test.go": _STD_TEST})
+        self.add_project("std", "", {"main.go": _STD, "main_test.go": _STD_TEST})
 
     def add_public(self, proxy: str, keep: pathlib.Path) -> int:
         """Programs that use public modules; returns how many module versions they need.
