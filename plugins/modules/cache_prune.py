@@ -43,8 +43,9 @@ options:
         floor be lower.
       - V(max_age), V(max_size) (of all caches of a kind together), V(max_size_each), V(max_entries), V(evict_before),
         V(modules) (names and patterns such as V(github.com/gin-gonic/gin@*)) and V(wipe), at the top for every kind
-        or in V(caches) for one kind each (V(kind) is V(go-build), V(go-mod), V(go-work) for the work folders of cancelled
-        builds, or V(go-toolcache) for toolchains of CI tool caches; the last two have no rule unless they are named).
+        or in V(caches) for one kind each (V(kind) is V(go-build), V(go-mod), V(go-work) for the work folders of
+        cancelled builds, or V(go-toolcache) for toolchains of CI tool caches; the last two have no rule unless they are
+        named).
       - V(match), in V(caches); patterns of modules that a rule is for. The first rule of a kind that matches holds.
       - V(evict_first); V(oldest) (default) or V(cheapest), what V(until) takes first when the rules were not enough.
       - V(keep) and V(private); patterns of modules that are kept. What E(GOPRIVATE), E(GONOPROXY) and E(GONOSUMDB) of
@@ -332,9 +333,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gofleet.cache.plugins.module_utils._core import plan as planner
-from ansible_collections.gofleet.cache.plugins.module_utils._core import units
-from ansible_collections.gofleet.cache.plugins.module_utils._host import find, plans, purge, schema
+from ansible_collections.gofleet.cache.plugins.module_utils._host import gate, schema
 
 
 def difference(result: t.Mapping[str, t.Any], check: bool) -> dict[str, t.Any]:
@@ -367,11 +366,28 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
+    # Where paths are named, they are proven to be caches in any case.
+    quick = not (params["paths"] or params["search_roots"] or params["accounts"] or params["plan"])
+    result = gate.answer(params["policy"] or None) if quick else None
+    if result is not None:
+        if module._diff:
+            result["diff"] = {"before": {}, "after": {}}
+        module.exit_json(**result)
+    run(module)
+
+
+def run(module: AnsibleModule) -> None:
+    """The whole purge; what it needs is imported here, so that a run with nothing to do costs next to nothing."""
+    from ansible_collections.gofleet.cache.plugins.module_utils._core import plan as planner
+    from ansible_collections.gofleet.cache.plugins.module_utils._core import units
+    from ansible_collections.gofleet.cache.plugins.module_utils._host import find, plans, purge
+
+    params = module.params
     request = find.Request(*(params[name] for name in find.Request._fields))
     options = purge.Options(
         module.check_mode, save=params["save_plan"], saved=params["plan"] or "", whole=params["return_plan"]
     )
-    result = purge.nothing()
+    result = schema.purge()
     try:
         result = purge.run(request, params["policy"] or None, options)
     except units.BadPolicy as exc:

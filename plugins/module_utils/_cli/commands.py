@@ -72,7 +72,7 @@ def _refusals() -> Tuple[Type[ValueError], ...]:
 def _nothing(options: argparse.Namespace) -> Result:
     """The result of a command that did not begin."""
     if options.command in ("plan", "prune"):
-        return _no_purge()
+        return schema.purge()
     if options.command == "history":
         return dict(schema.empty(), runs=[], policies=[])
     from .._host import survey, undo, verify
@@ -83,11 +83,6 @@ def _nothing(options: argparse.Namespace) -> Result:
         "undo": undo.nothing,
     }
     return rooms[options.command]()
-
-
-def _no_purge() -> Result:
-    """What _host.purge.nothing returns, without importing all that a purge needs; a test compares them."""
-    return dict(schema.empty(), acts=False, largest=[], plan_file="", plan=[], advice=[], quarantine_run="")
 
 
 def _refused(options: argparse.Namespace, text: str) -> _Answer:
@@ -145,20 +140,11 @@ def _prune(options: argparse.Namespace, stop: Stop) -> _Answer:
 
 def _room_everywhere(options: argparse.Namespace) -> Optional[_Answer]:
     """The answer where no file system is below the start mark, so that no cache needs to be looked for; else None."""
-    from .._core import policy as policies
-    from . import gate
+    from .._host import gate
 
     found = _load(options)
-    try:
-        policy = policies.parse(policies.DEFAULT if found.policy is None else found.policy, gate.KIND_NAMES)
-    except BadPolicy:
-        return None  # the engine, which knows every kind, says what is wrong with it, if anything is
-    places = gate.room_everywhere(policy, found.paths)
-    if places is None:
-        return None
-    text = "enough is free on every file system here: nothing to do, and no cache was looked for"
-    result = dict(_no_purge(), looked_at=places, msg=text)
-    return _Answer(result, [text], DONE)
+    result = gate.answer(found.policy, found.paths)
+    return None if result is None else _Answer(result, [result["msg"]], DONE)
 
 
 def _purge(options: argparse.Namespace, stop: Stop, check: bool) -> _Answer:

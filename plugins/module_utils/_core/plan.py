@@ -18,7 +18,8 @@ from .survey import SECOND, Survey
 VERSION = 1
 _FUTURE_SLACK = 300 * SECOND  # clocks of a container host and its file server may differ by that much
 
-FREE, FLOOR, FUTURE, KEEP, PRIVATE, GUARD, UNKNOWN, HOLD, NO_AGE, FINAL, NEEDED, UNREAD, NEWEST, GRACE, BY_HAND = range(15)
+FREE, FLOOR, FUTURE, KEEP, PRIVATE, GUARD, UNKNOWN, HOLD, NO_AGE, FINAL = range(10)
+NEEDED, UNREAD, NEWEST, GRACE, BY_HAND = range(10, 15)
 _PROTECTED = (
     "",
     "floor",
@@ -36,7 +37,18 @@ _PROTECTED = (
     "quarantine",
     "comes back by hand only",
 )
-REASONS = ("", "wipe", "max_age", "evict_before", "named", "max_size", "max_entries", "free_space", "unneeded", "expired")
+REASONS = (
+    "",
+    "wipe",
+    "max_age",
+    "evict_before",
+    "named",
+    "max_size",
+    "max_entries",
+    "free_space",
+    "unneeded",
+    "expired",
+)
 _R = {name: number for number, name in enumerate(REASONS)}
 
 

@@ -370,7 +370,8 @@ def _rules(data: Mapping[str, Any], kinds: Tuple[str, ...], apart: Tuple[str, ..
         if kind not in kinds:
             raise BadPolicy(key + ".kind", kind, "not a kind of cache", "known: %s" % ", ".join(kinds))
         if "match" not in rule and not any(name in rule for name in _LIMITS):
-            rule = dict({} if kind in apart else top, **rule)  # a rule that only keeps does not lift the limits at the top
+            # A rule that only keeps does not lift the limits at the top.
+            rule = dict({} if kind in apart else top, **rule)
         rules.append(_rule(dict(keeps, **rule), key, str(kind)))
     if top:
         named = {rule.kind for rule in rules if not rule.match}

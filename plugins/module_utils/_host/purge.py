@@ -53,11 +53,6 @@ class Failed(RuntimeError):
         self.result = result
 
 
-def nothing() -> Dict[str, Any]:
-    """The result of a purge that could not begin."""
-    return dict(schema.empty(), acts=False, largest=[], plan_file="", plan=[], advice=[], quarantine_run="")
-
-
 def check_policy(document: Mapping[str, Any]) -> policies.Policy:
     """The checked policy; raises policies.BadPolicy."""
     return policies.parse(document, KINDS, APART)
@@ -185,7 +180,7 @@ class _Purge:
             found = self.activity[path]
             why = "in use by %s (pid %d)" % (found.who[0][2], found.who[0][0]) if found.who else "use unknown"
             if self.policy.busy == "fail":
-                raise Failed("%s: %s, and the policy says to fail then (busy: fail)" % (path, why), nothing())
+                raise Failed("%s: %s, and the policy says to fail then (busy: fail)" % (path, why), schema.purge())
             self.alone[path] = why
 
     def _quarantine(self, plan: planner.Plan) -> str:
@@ -303,7 +298,7 @@ class _Purge:
         others: List[Dict[str, Any]],
     ) -> Dict[str, Any]:
         by_path = {steps.survey.cache.path: steps for steps in plan.caches}
-        result = nothing()
+        result = schema.purge()
         for cache in mine:
             self._add(result, cache, by_path.get(cache.root.path), self.outcomes.get(cache.root.path))
         for path, why in self.alone.items():

@@ -38,6 +38,11 @@ def empty() -> Dict[str, Any]:
     }
 
 
+def purge() -> Dict[str, Any]:
+    """The result of a purge that did not begin."""
+    return dict(empty(), acts=False, largest=[], plan_file="", plan=[], advice=[], quarantine_run="")
+
+
 def readable(value: Any) -> Any:
     """Plain data with every text fit for UTF-8: bytes of a path that are none are shown as ``\\xff``.
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gofleet.cache.plugins.module_utils._cli import VERSION, document, gate, main, tables
+from ansible_collections.gofleet.cache.plugins.module_utils._cli import VERSION, document, main, tables
 from ansible_collections.gofleet.cache.plugins.module_utils._core.units import BadPolicy
 from ansible_collections.gofleet.cache.plugins.module_utils._host import purge, survey, undo, verify
 
@@ -379,14 +379,40 @@ def test_parse_takes_what_the_modules_options_take() -> None:
 def test_what_is_told_without_the_engine_has_the_engines_keys() -> None:
     from ansible_collections.gofleet.cache.plugins.module_utils._cli import commands
 
-    assert commands._no_purge() == purge.nothing()
     for name, expected in (("survey", survey.nothing()), ("verify", verify.nothing()), ("undo latest", undo.nothing())):
         assert set(commands._nothing(main.parser().parse_args(name.split()))) == set(expected)
 
 
 def test_the_gate_knows_all_kinds() -> None:
+    from ansible_collections.gofleet.cache.plugins.module_utils._host import gate
     from ansible_collections.gofleet.cache.plugins.module_utils._kinds import KINDS
 
     assert set(gate.KIND_NAMES) == set(KINDS), (
-        "name a new kind in _cli/gate.py too: then runs below the mark stay quick"
+        "name a new kind in _host/gate.py too: then runs below the mark stay quick"
     )
+
+
+def test_prune_below_the_mark_looks_at_no_cache(agent: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ansible_collections.gofleet.cache.plugins.module_utils._host import find, gate, schema
+
+    agent.policy(when={"free_space_below": "0.0001%"}, max_age="1d")
+    if gate.answer({"when": {"free_space_below": "0.0001%"}}) is None:
+        pytest.skip("needs a machine without network mounts, and with some free space")
+
+    def fail(*_args: Any) -> Any:
+        raise AssertionError("looked for caches")
+
+    monkeypatch.setattr(find, "find", fail)
+    before = agent.build.files()
+    code, result = agent.json("prune")
+    assert (code, result["changed"], result["acts"], result["caches"]) == (0, False, False, [])
+    assert "/" in result["looked_at"]
+    assert set(schema.empty()) <= set(result)
+    assert agent.build.files() == before
+
+
+def test_a_bad_policy_is_told_although_there_is_room(agent: Any) -> None:
+    agent.policy(when={"free_space_below": "0.0001%"}, caches=[{"kind": "go-build", "max_agee": "1d"}])
+    code, _out, err = agent.run("prune")
+    assert code == 2
+    assert "policy: caches[0].max_agee: unknown key" in err

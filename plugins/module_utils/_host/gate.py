@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The gofleet.cache authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The quick answer of a timer: on no file system of this agent is so little free that the policy acts.
+"""The quick answer of a scheduled run: on no file system of this agent is so little free that the policy acts.
 
 Whatever caches there are, they lie on one of the mounts that this process sees. So where all mounts have more than the
 start mark, no cache needs to be looked for. Whatever is not certain at once means: go the whole way.
@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
+from .._core import policy as policies
 from .._core.policy import Marks, Policy
+from .._core.units import BadPolicy
 from .._fs import mounts
+from . import schema
 
 #: The kinds of caches, without importing them (a test compares). A policy with another kind is answered less quickly.
 KIND_NAMES = ("go-build", "go-mod", "go-work", "go-toolcache")
@@ -29,6 +32,21 @@ _NO_STORE = frozenset(
 _SYSTEM = ("/proc/", "/boot", "/efi", "/sys/", "/dev/")
 _READ_ONLY = 1  # ST_RDONLY
 _INVISIBLE = frozenset((errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR))
+
+
+def answer(document: Optional[Mapping[str, Any]], paths: Sequence[str] = ()) -> Optional[Dict[str, Any]]:
+    """A purge's result where no file system is below the start mark of the policy *document* (None: the default), so
+    that no cache needs to be looked for; else None, and the purge says the rest, also what is wrong with a policy.
+    """
+    try:
+        policy = policies.parse(policies.DEFAULT if document is None else document, KIND_NAMES)
+    except BadPolicy:
+        return None
+    places = room_everywhere(policy, paths)
+    if places is None:
+        return None
+    text = "enough is free on every file system here: nothing to do, and no cache was looked for"
+    return dict(schema.purge(), looked_at=places, msg=text)
 
 
 def room_everywhere(policy: Policy, paths: Sequence[str] = ()) -> Optional[List[str]]:

@@ -13,11 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.gofleet.cache.plugins.module_utils._cli import gate
 from ansible_collections.gofleet.cache.plugins.module_utils._core import plan as planner
 from ansible_collections.gofleet.cache.plugins.module_utils._core import policy as policies
 from ansible_collections.gofleet.cache.plugins.module_utils._fs import mounts
-from ansible_collections.gofleet.cache.plugins.module_utils._host import find, purge
+from ansible_collections.gofleet.cache.plugins.module_utils._host import gate
 
 LINE = "%d 1 8:%d / %s rw,relatime - %s dev rw"
 Disks = Dict[str, Tuple[int, int]]
@@ -102,27 +101,3 @@ def test_the_gate_decides_as_the_planner_does(space: str, inodes: str, free: int
     assert asked.when is not None
     mine = gate.below(asked.when, disk.total, disk.free, disk.inodes, disk.inodes_free)
     assert mine == bool(planner.acts_on(asked, {1: disk}))
-
-
-def test_prune_below_the_mark_looks_at_no_cache(agent: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    agent.policy(when={"free_space_below": "0.0001%"}, max_age="1d")
-    if gate.room_everywhere(policy(free_space_below="0.0001%")) is None:
-        pytest.skip("needs a machine without network mounts, and with some free space")
-
-    def fail(*_args: Any) -> Any:
-        raise AssertionError("looked for caches")
-
-    monkeypatch.setattr(find, "find", fail)
-    before = agent.build.files()
-    code, result = agent.json("prune")
-    assert (code, result["changed"], result["acts"], result["caches"]) == (0, False, False, [])
-    assert "/" in result["looked_at"]
-    assert set(purge.schema.empty()) <= set(result)
-    assert agent.build.files() == before
-
-
-def test_a_bad_policy_is_told_although_there_is_room(agent: Any) -> None:
-    agent.policy(when={"free_space_below": "0.0001%"}, caches=[{"kind": "go-build", "max_agee": "1d"}])
-    code, _out, err = agent.run("prune")
-    assert code == 2
-    assert "policy: caches[0].max_agee: unknown key" in err
