@@ -36,6 +36,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--short", action="store_true", help="small trees, one round: under a minute, says nothing")
     parser.add_argument("--full", action="store_true", help="trees of the sizes that the targets are set for, and 1 M")
     parser.add_argument("--rounds", type=int, help="how often each contender runs (default: 3)")
+    parser.add_argument("--files", type=int, help="files of a build cache (default: 100,000)")
     parser.add_argument("--case", action="append", choices=CASES, help="only this one (may be given again)")
     parser.add_argument("--on", action="append", choices=("here", "loop", "tmpfs"), help="only there")
     parser.add_argument("--json", type=Path, default=BUILD / "result.json", help="where the figures go")
@@ -105,6 +106,7 @@ def _bench(options: argparse.Namespace, wants: list[str]) -> cases.Bench:
         files, versions, each, big = 4_000, 10, 20, 8_000
     elif options.full:
         versions, big = 1_000, 1_000_000
+    files = options.files or files
     return cases.Bench(work, rounds, files, versions, each, big, go, rmz, ansible, _alone(), wants)
 
 
