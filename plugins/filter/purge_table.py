@@ -117,6 +117,8 @@ def verdict(result: t.Mapping[str, t.Any], check: bool) -> str:
     if result.get("skipped") is True or "caches" not in result:
         return "NOT RUN"
     if not result["caches"]:
+        if result.get("acts") is False and not result.get("unreached"):
+            return "room enough"  # on every file system: no cache was looked for
         return "not reached" if result.get("unreached") else "no cache"
     if not any(cache.get("surveyed") for cache in _table.items(result, "caches")):
         return "room enough"
@@ -142,7 +144,8 @@ def _row(name: str, result: t.Mapping[str, t.Any], check: bool, left_out: bool) 
     word = "LEFT OUT" if left_out else verdict(result, check)
     caches = _table.items(result, "caches")
     if not caches:
-        return [name, "-" if word.isupper() else "0", "-", "-", "-", "-", word, "-", _kept(result, word)]
+        count = "0" if word == "no cache" else "-"
+        return [name, count, "-", "-", "-", "-", word, "-", _kept(result, word)]
     surveyed = [cache for cache in caches if cache.get("surveyed")]
     return [
         name,

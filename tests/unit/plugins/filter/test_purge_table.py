@@ -79,6 +79,7 @@ def test_what_was_kept_is_summed_by_reason_over_all_caches() -> None:
         (result(failed=True), "FAILED"),
         ({"skipped": True, "changed": False}, "NOT RUN"),
         (result(caches=[]), "no cache"),
+        (result(caches=[], acts=False), "room enough"),
         (result(caches=[], unreached=[{"path": "/x"}]), "not reached"),
         (result(caches=[{"surveyed": False}]), "room enough"),
         (result(pending=[{"entries": 1, "bytes": 1}]), "run again"),
