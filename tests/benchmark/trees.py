@@ -43,6 +43,8 @@ def _in_processes(count: int, work: Callable[[int], None]) -> None:
 def go_build(root: Path, files: int, sizes: int = 9000, seed: int = 1, processes: int = 2) -> None:
     """Make a build cache of so many files (half actions, half outputs of 0 to ``sizes`` bytes) at ``root``.
 
+    With ``sizes`` 0 nothing is written: the actions have their size, but are holes, so that a million fit into memory.
+
     An action and its output have one age, as a build gives them; ages lie evenly in 2 to 102 days.
     """
     root.mkdir(parents=True)
@@ -61,8 +63,10 @@ def go_build(root: Path, files: int, sizes: int = 9000, seed: int = 1, processes
 
         def put(name: str, data: bytes, age: int) -> None:
             fd = os.open(name, flags, 0o644, dir_fd=shards[name[:2]])
-            if data:
+            if data and sizes:
                 os.write(fd, data)
+            elif data:
+                os.truncate(fd, len(data))
             os.utime(fd, ns=(age, age))
             os.close(fd)
 
@@ -72,7 +76,7 @@ def go_build(root: Path, files: int, sizes: int = 9000, seed: int = 1, processes
             age = now - int((YOUNGEST + dice.random() * SPAN) * DAY * 10**9)
             put(output + "-d", _BLOCK[:size], age)
             text = "v1 %s %s %20d %20d\n" % (action, output, size, age)
-            put(action + "-a", text.encode("ascii") if sizes else b"", age)
+            put(action + "-a", text.encode("ascii"), age)
 
     _in_processes(processes, part)
 
