@@ -18,11 +18,12 @@ import threading
 import time
 from typing import Any
 
-from ansible_collections.gofleet.cache.plugins.module_utils._host import find, purge, undo
-from ansible_collections.gofleet.cache.tests.fixtures import synthetic
 from prove import cuts
 from prove.lab import DAY, remove
 from prove.ready import clock
+
+from ansible_collections.gofleet.cache.plugins.module_utils._host import find, purge, undo
+from ansible_collections.gofleet.cache.tests.fixtures import synthetic
 
 HOSTILE = 54321
 ENTRIES = 120

@@ -13,9 +13,10 @@ from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
-from ansible_collections.gofleet.cache.plugins.module_utils._host import look
 from prove.lab import DAY, Lab, remove
-from prove.ready import Ready, clock
+from prove.ready import Ready
+
+from ansible_collections.gofleet.cache.plugins.module_utils._host import look
 
 YEAR = 365 * DAY
 _POLICY = {"max_age": "30d", "floor": "1h", "private": []}
@@ -24,7 +25,11 @@ _POLICY = {"max_age": "30d", "floor": "1h", "private": []}
 def _stepped(seconds: float) -> Any:
     """The engine reads a clock that was stepped; the files keep the times that they have."""
     real = time.time_ns
-    return mock.patch.object(look.time, "time_ns", lambda: real() + int(seconds * 10**9))
+
+    def stepped() -> int:
+        return real() + int(seconds * 10**9)
+
+    return mock.patch.object(look.time, "time_ns", stepped)
 
 
 def _set_all(stamp: float) -> Callable[[Ready], None]:
@@ -69,29 +74,31 @@ CASES: list[tuple[str, float, Callable[[Ready], None]]] = [
 
 
 def run(top: pathlib.Path, go: str, say: Any) -> dict[str, Any]:
-    """The part ``time``."""
+    """The part ``time``; see :func:`check`."""
     lab = Lab(top / "time", go)
-    rows = []
-    problems = []
     try:
-        ready = Ready(lab, tests=False)
-        for name, seconds, change in CASES:
-            ready.restore(modules=True)
-            change(ready)
-            with _stepped(seconds) if seconds else clock(0):
-                result = lab.prune(_POLICY)
-            rows.append({"what": name, "entries": len(lab.files()), "evicted": result["evicted_entries"]})
-            if result["evicted_entries"] or result.get("failed"):
-                problems.append(f"{name}: {result['evicted_entries']} evicted, {result['evicted'][:2]}")
-            say(f"{name}: {result['evicted_entries']} evicted")
-        ready.restore(60)
-        with _stepped(0):
-            result = lab.prune(_POLICY)
-        rows.append(
-            {"what": "control: entries of 60 days", "entries": len(ready.mine), "evicted": result["evicted_entries"]}
-        )
-        if result["evicted_entries"] < len(ready.mine) // 2:
-            problems.append("what is truly old stayed: the proof proves nothing")
+        return check(Ready(lab, tests=False), say)
     finally:
         remove(lab.top)
+
+
+def check(ready: Ready, say: Any) -> dict[str, Any]:
+    """One purge for each of the cases, and one of entries that are truly old."""
+    lab = ready.lab
+    rows = []
+    problems = []
+    for name, seconds, change in CASES:
+        ready.restore(modules=True)
+        change(ready)
+        with _stepped(seconds):
+            result = lab.prune(_POLICY)
+        rows.append({"what": name, "entries": len(lab.files()), "evicted": result["evicted_entries"]})
+        if result["evicted_entries"] or result.get("failed"):
+            problems.append(f"{name}: {result['evicted_entries']} evicted, {result['evicted'][:2]}")
+        say(f"{name}: {result['evicted_entries']} evicted")
+    ready.restore(60)
+    evicted = lab.prune(_POLICY)["evicted_entries"]
+    rows.append({"what": "control: entries of 60 days", "entries": len(ready.mine), "evicted": evicted})
+    if evicted < len(ready.mine) // 2:
+        problems.append("what is truly old stayed: the proof proves nothing")
     return {"rows": rows, "problems": problems, "left_out": []}

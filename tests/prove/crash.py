@@ -12,10 +12,11 @@ import subprocess
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.gofleet.cache.plugins.module_utils._kinds import KINDS
 from prove import cuts
 from prove.lab import DAY, Lab, remove
 from prove.ready import HOUR, Ready, clock
+
+from ansible_collections.gofleet.cache.plugins.module_utils._kinds import KINDS
 
 _BUILD = {"caches": [{"kind": "go-build", "max_age": "2h"}], "floor": "1h", "private": []}
 _MOD = {"caches": [{"kind": "go-mod", "max_age": "30d"}], "floor": "1h", "private": []}
@@ -56,6 +57,7 @@ class Killer:
         self.chance = chance
         self.problems: list[str] = []
         self.survived = 0
+        self.wrong = 0
         self.way = self._attempt(cuts.Cut())
         if self.way.error or not self.way.value:
             raise RuntimeError(f"{case.name}: nothing happens: {self.way.error}")
@@ -78,10 +80,9 @@ class Killer:
         """One death and the check of what it left."""
         ended = self._attempt(cut, after)
         self.survived += not ended.killed
-        if ended.error:
-            self.problems.append(f"{self.case.name}, {where}: {ended.error}")
-            return
-        self.problems += [f"{self.case.name}, {where}: {text}" for text in self._left()]
+        found = [ended.error] if ended.error else self._left()
+        self.wrong += bool(found)
+        self.problems += [f"{self.case.name}, {where}: {text}" for text in found]
 
     def _left(self) -> list[str]:
         lab, case = self.ready.lab, self.case
@@ -111,48 +112,50 @@ def applies(case: Case) -> bool:
 
 
 def run(top: pathlib.Path, go: str, kills: int, steps: int, seed: int, say: Any) -> dict[str, Any]:
-    """The part ``crash``: *kills* random deaths over all cases, and one at each of *steps* step boundaries of each
-    (0: of all).
-    """
+    """The part ``crash``; see :func:`kill_all`."""
     lab = Lab(top / "crash", go)
-    rows: list[dict[str, Any]] = []
-    problems: list[str] = []
-    left_out: list[str] = []
-    chance = random.Random(seed)
     try:
-        ready = Ready(lab, tests=False)
-        cases = [case for case in CASES if applies(case)]
-        left_out = [f"{case.name}: this kind cannot undo" for case in CASES if not applies(case)]
-        for number, case in enumerate(cases):
-            say(case.name)
-            killer = Killer(ready, case, chance)
-            names = killer.way.steps
-            boundaries = list(range(1, len(names) + 1))
-            if steps and steps < len(boundaries):
-                boundaries = sorted(chance.sample(boundaries, steps))
-            for step in boundaries:
-                killer.kill(f"step {names[step - 1]} (number {step})", cuts.Cut(step=step))
-            at_steps = len(boundaries) - killer.survived
-            killer.survived = 0
-            mine = kills // len(cases) + (number < kills % len(cases))
-            for kill in range(mine):
-                if kill % 4 == 3:
-                    moment = chance.random() * killer.way.seconds
-                    killer.kill(f"after {moment:.3f} s", cuts.Cut(), moment)
-                else:
-                    change = chance.randint(1, killer.way.changes)
-                    killer.kill(f"before change {change} of {killer.way.changes}", cuts.Cut(change))
-            rows.append(
-                {
-                    "what": case.name,
-                    "changes": killer.way.changes,
-                    "kinds of steps": len(set(names)),
-                    "killed at steps": at_steps,
-                    "killed at random": mine - killer.survived,
-                    "wrong": len({text.split(": ")[0] for text in killer.problems}),
-                }
-            )
-            problems += killer.problems
+        return kill_all(Ready(lab, tests=False), kills, steps, seed, say)
     finally:
         remove(lab.top)
+
+
+def kill_all(ready: Ready, kills: int, steps: int, seed: int, say: Any) -> dict[str, Any]:
+    """*kills* random deaths over all cases, and one at each of *steps* step boundaries of each (0: of all)."""
+    rows: list[dict[str, Any]] = []
+    problems: list[str] = []
+    chance = random.Random(seed)
+    cases = [case for case in CASES if applies(case)]
+    for number, case in enumerate(cases):
+        say(case.name)
+        killer = Killer(ready, case, chance)
+        names = killer.way.steps
+        boundaries = list(range(1, len(names) + 1))
+        if steps and steps < len(boundaries):
+            boundaries = sorted(chance.sample(boundaries, steps))
+        for step in boundaries:
+            killer.kill(f"step {names[step - 1]} (number {step})", cuts.Cut(step=step))
+        at_steps = len(boundaries) - killer.survived
+        killer.survived = 0
+        mine = kills // len(cases) + (number < kills % len(cases))
+        for kill in range(mine):
+            if kill % 4 == 3:
+                moment = chance.random() * killer.way.seconds
+                killer.kill(f"after {moment:.3f} s", cuts.Cut(), moment)
+            else:
+                change = chance.randint(1, killer.way.changes)
+                killer.kill(f"before change {change} of {killer.way.changes}", cuts.Cut(change))
+        rows.append(
+            {
+                "what": case.name,
+                "changes": killer.way.changes,
+                "kinds of steps": len(set(names)),
+                "killed at steps": at_steps,
+                "killed at random": mine - killer.survived,
+                "ended before": killer.survived,
+                "wrong": killer.wrong,
+            }
+        )
+        problems += killer.problems
+    left_out = [f"{case.name}: this kind cannot undo" for case in CASES if not applies(case)]
     return {"rows": rows, "problems": problems, "left_out": left_out}

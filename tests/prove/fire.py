@@ -13,6 +13,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 from prove.lab import DAY, Lab, copy, remove
@@ -22,6 +23,16 @@ from prove.ready import clock
 STATES = ("warm", "half", "old", "cold", "old", "half")
 PER_ROUND = 2
 BUILDERS = 2
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """*builds* commands under our prunes, *compare* under each other cleaner, at most *limit* seconds for each."""
+
+    builds: int
+    compare: int
+    limit: float
+    seed: int
 
 
 class Weapon:
@@ -115,7 +126,8 @@ class Field:
         for name in lab.projects:
             lab.must(name, "build", "-o", str(lab.top / "out"), ".")
             lab.must(name, "list", "-deps", "./...")
-        lab.must("std", "test", "./...")
+        if "std" in lab.projects:
+            lab.must("std", "test", "./...")
         self.pristine = lab.top / "pristine"
         self.pristine.mkdir()
         copy(lab.gocache, self.pristine / "gocache")
@@ -127,13 +139,15 @@ class Field:
         copy(self.pristine / "mod", self.lab.modcache)
 
     def _command(self, builder: int, chance: random.Random) -> tuple[str, tuple[str, ...]]:
-        names = list(self.lab.projects)
-        # The small ones more often: more commands in the same time.
-        name = chance.choice(["small", "small", "std", *names])
+        # The small one more often: more commands, and more moments, in the same time.
+        others = [name for name in self.lab.projects if name not in ("small", "std")]
+        name = chance.choice([*["small"] * 9, "std", chance.choice(others or ["small"])])
+        if name not in self.lab.projects:
+            name = "small"
         self.lab.touch(name, builder, chance)
         out = str(self.lab.top / f"out{builder}")
         commands: list[tuple[str, ...]] = [("build", "-o", out, "."), ("vet", "./..."), ("run", ".")]
-        if name in ("small", "std"):
+        if name == "std":
             commands.append(("test", "./..."))
         if name == "rpc":
             commands.remove(("run", "."))
@@ -204,36 +218,29 @@ class Field:
 
 
 def run(
-    top: pathlib.Path,
-    go: str,
-    builds: int,
-    compare: int,
-    proxy: str,
-    keep: pathlib.Path,
-    limit: float,
-    seed: int,
-    say: Any,
+    top: pathlib.Path, go: str, wanted: Wanted, proxy: str, keep: pathlib.Path, say: Any, std: bool = True
 ) -> dict[str, Any]:
-    """The part ``fire``: *builds* commands under our prunes, *compare* under each other cleaner."""
+    """The part ``fire``. Without *std* only the smallest project is built; *proxy* '': no public ones."""
     lab = Lab(top / "fire", go)
     left_out = []
     try:
         lab.add_small(findings=False, tests=False)
-        lab.add_std()
+        if std:
+            lab.add_std()
         if proxy:
             say(f"public projects need {lab.add_public(proxy, keep)} module versions")
         else:
             left_out.append("public projects: no Go module proxy answers")
-        field = Field(lab, seed)
-        rows = [field.fire(Prune(lab, seed), builds, say, limit)]
-        others: list[type[Weapon]] = [GoCleanCache, GoCleanModcache, FindDelete] if compare else []
-        rows += [field.fire(kind(lab, seed), compare, say, limit) for kind in others]
+        field = Field(lab, wanted.seed)
+        rows = [field.fire(Prune(lab, wanted.seed), wanted.builds, say, wanted.limit)]
+        others: list[type[Weapon]] = [GoCleanCache, GoCleanModcache, FindDelete] if wanted.compare else []
+        rows += [field.fire(kind(lab, wanted.seed), wanted.compare, say, wanted.limit) for kind in others]
     finally:
         remove(lab.top)
     ours = rows[0]
     problems = [f"under our prunes: {text}" for text in ours["examples"]]
-    if ours["commands"] < builds:
-        problems.append(f"only {ours['commands']} of {builds} commands in {limit:.0f} s: give LIMIT more seconds")
+    if ours["commands"] < wanted.builds:
+        problems.append(f"only {ours['commands']} commands in {wanted.limit:.0f} s: give LIMIT more seconds")
     if not ours["evicted"]:
         problems.append("the prunes met nothing to evict: the proof proves nothing")
     return {"rows": rows, "problems": problems, "left_out": left_out}

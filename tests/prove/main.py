@@ -58,9 +58,8 @@ class Run:
     def fire(self) -> dict[str, Any]:
         """Go commands while caches are pruned back to back: none fails"""
         n = self.numbers
-        return fire.run(
-            self.top, self.go, n["BUILDS"], n["COMPARE"], self.proxy, self.keep, n["LIMIT"], n["SEED"], self.say
-        )
+        wanted = fire.Wanted(n["BUILDS"], n["COMPARE"], n["LIMIT"], n["SEED"])
+        return fire.run(self.top, self.go, wanted, self.proxy, self.keep, self.say)
 
     def truth(self) -> dict[str, Any]:
         """Evictions cut anywhere: vet, tests, embedded files and programs are as before"""

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Proofs: hundreds of builds, cuts, crashes and attacks. Run them with `make prove`; docs/proofs.md says what each is."""
+"""Proofs: hundreds of builds, cuts, crashes and attacks. Run by `make prove`; docs/proofs.md describes them."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ def _on_full_disk(ready: Ready, grace: str) -> list[str]:
         return [f"the file system has {shutil.disk_usage(place).free} bytes free: the proof proves nothing"]
     result = lab.prune(dict(BUILD, quarantine=grace))
     problems = []
-    if result.get("failed") or not result["evicted_entries"] and grace == "0s":
+    if result.get("failed") or (not result["evicted_entries"] and grace == "0s"):
         problems.append(f"the prune did nothing: {result.get('failed')} {result['notes']}")
     subprocess.run(["mount", "-o", "remount,size=2g", str(place)], check=True)
     return problems + ready.verdict() + lab.damaged()
