@@ -153,7 +153,8 @@ caches:
   description:
     - One item for each cache, with C(kind), C(path), C(uid), C(found_by), C(entries), C(allocated), C(evidence),
       C(planned_entries), C(predicted_bytes), C(evicted_entries), C(freed_bytes) and C(left_out) (entries and bytes by
-      reason). C(use) is C(busy), C(idle) or C(unknown). C(regret) is what earlier runs had
+      reason). C(use) is C(busy), C(idle) or C(unknown); C(left_alone) says why a
+      cache was not looked at. C(regret) is what earlier runs had
       evicted and has come back since, in entries and bytes; what an archive brought back is counted apart. C(surveyed)
       is false where the policy had nothing to do on that file system.
   returned: always

@@ -155,14 +155,17 @@ def _purge(options: argparse.Namespace, stop: Stop, check: bool) -> _Answer:
     found = _load(options)
     request = _request(found)
     stop.listen(gently=not check)
-    stop.end_jobs()
     saves = options.command == "plan" and options.save
     words = "planning" if check or saves else "planning and evicting"
     saved = options.plan if options.command == "prune" else ""
     with Progress(words, wanted=not options.json) as progress:
         more: Dict[str, Any] = {"step": progress.step} if progress.on else {}
         try:
-            result = purge.run(request, found.policy, purge.Options(check, save=saves, saved=saved, door="cli", **more))
+            result = purge.run(
+                request,
+                found.policy,
+                purge.Options(check, save=saves, saved=saved, door="cli", stop=stop.asked, **more),
+            )
             code = DONE
             text = schema.sentence(result, check)
         except BadPolicy as exc:
@@ -172,10 +175,15 @@ def _purge(options: argparse.Namespace, stop: Stop, check: bool) -> _Answer:
     if stop and code == DONE:
         result["notes"].append("stopped by %s; the next run does the rest" % stop.name)
         code = STOPPED
-    elif code == DONE and not check and not result["evicted_entries"] and result["left_out_entries"]:
+    elif code == DONE and not check and not result["evicted_entries"] and _left_out(result):
         code = LEFT_OUT
     result["msg"] = text
     return _Answer(result, tables.purge(result, check or saves, entries=options.command == "plan"), code)
+
+
+def _left_out(result: Result) -> bool:
+    """Whether something was due, and stayed."""
+    return result["left_out_entries"] > 0 or any("left_alone" in cache for cache in result["caches"])
 
 
 def _check_policy(options: argparse.Namespace) -> _Answer:
@@ -210,12 +218,11 @@ def _verify(options: argparse.Namespace, stop: Stop) -> _Answer:
         raise BadPolicy("--check", True, "means something with --repair only", "a verification changes nothing")
     request = _request(_load(options))
     stop.listen(gently=options.repair and not options.check)
-    stop.end_jobs()
     code = DONE
     with Progress("verifying", wanted=not options.json):
         bounds = (options.check, float(limit), options.sample, options.seed, options.threads, options.repair)
         try:
-            result = verify.run(request, verify.Options(*bounds))
+            result = verify.run(request, verify.Options(*bounds, stop=stop.asked))
             text = verify.sentence(result, options.check)
         except verify.Failed as exc:
             result, code, text = exc.result, FAILED, str(exc)
@@ -235,11 +242,10 @@ def _undo(options: argparse.Namespace, stop: Stop) -> _Answer:
 
     request = _request(_load(options))
     stop.listen(gently=not options.check)
-    stop.end_jobs()
     code = DONE
     with Progress("bringing back", wanted=not options.json):
         try:
-            result = undo.run(request, options.run, undo.Options(options.check))
+            result = undo.run(request, options.run, undo.Options(options.check, stop=stop.asked))
             text = undo.sentence(result, options.check)
         except undo.Failed as exc:
             result, code, text = exc.result, FAILED, str(exc)

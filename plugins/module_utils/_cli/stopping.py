@@ -33,6 +33,10 @@ class Stop:
     def __bool__(self) -> bool:
         return self._flag[0] != 0
 
+    def asked(self) -> bool:
+        """Whether a signal asked for the end; what the engine asks between two safe points."""
+        return bool(self)
+
     @property
     def name(self) -> str:
         """The signal's name, empty where none came."""
@@ -57,17 +61,3 @@ class Stop:
                 raise Stopped(number)
 
         return handle
-
-    def end_jobs(self) -> None:
-        """Makes every eviction of this program end at the next safe point once a signal came.
-
-        ``Job.late`` is the one question that evictions ask between two safe points, so the signal answers it.
-        """
-        from .._core import evict
-
-        late = evict.Job.late
-
-        def asked(job: evict.Job) -> bool:
-            return bool(self) or late(job)
-
-        setattr(evict.Job, "late", asked)  # noqa: B010 (a method of a class is not to be assigned, says mypy)

@@ -42,6 +42,11 @@ def _nobody(_evicted: int, _freed: int, _inodes: int) -> None:
     pass
 
 
+def never() -> bool:
+    """Nobody wants the run to end."""
+    return False
+
+
 class Job(NamedTuple):
     """What an eviction may rely on: ``deadline`` on time.monotonic()'s clock, ``scan`` asks for running tools.
 
@@ -50,7 +55,8 @@ class Job(NamedTuple):
     of what has just been taken out of sight, so that what other caches know of it goes too. ``step`` is called with a
     name at each step boundary (fault injection in tests; nothing in production). ``tell`` gets the sums of evictions,
     bytes and inodes after each eviction, so that they are known even when the process is killed. ``aside`` is the name
-    under which what goes is kept for a while (quarantine), so that it can come back; '' where it is removed.
+    under which what goes is kept for a while (quarantine), so that it can come back; '' where it is removed. ``stop``
+    says whether somebody wants the run to end now.
     """
 
     deadline: float
@@ -61,10 +67,11 @@ class Job(NamedTuple):
     forget: Callable[[str], None]
     tell: Callable[[int, int, int], None] = _nobody
     aside: str = ""
+    stop: Callable[[], bool] = never
 
     def late(self) -> bool:
-        """Whether the time budget is used up."""
-        return time.monotonic() >= self.deadline
+        """Whether the time budget is used up, or the run is to end."""
+        return time.monotonic() >= self.deadline or self.stop()
 
 
 class Outcome:

@@ -35,6 +35,7 @@ class Terms(NamedTuple):
     threads: int
     step: Callable[[str], None]
     aside: str = ""
+    stop: Callable[[], bool] = core.never
 
 
 def _lock(fd: int) -> None:
@@ -119,6 +120,7 @@ def _as_owner(
 
         forget = _forgetter(host, cache, details)
         job = core.Job(terms.deadline, scan, terms.below_floor, terms.threads, terms.step, forget, tell, terms.aside)
+        job = job._replace(stop=terms.stop)
         return work(job).data()
 
     try:

@@ -33,7 +33,8 @@ class Options(NamedTuple):
     """How a purge is carried out: ``check`` plans only; ``step`` is a hook for fault injection in tests.
 
     ``save`` keeps the plan on the agent and carries out nothing; ``saved`` is the digest of a kept plan to carry out
-    instead of making one; ``whole`` returns the plan's whole document; ``door`` is who asks, for the journal.
+    instead of making one; ``whole`` returns the plan's whole document; ``door`` is who asks, for the journal; ``stop``
+    says whether the run is to end at the next safe point.
     """
 
     check: bool
@@ -43,6 +44,7 @@ class Options(NamedTuple):
     saved: str = ""
     whole: bool = False
     door: str = "ansible"
+    stop: Callable[[], bool] = core.never
 
 
 class Failed(RuntimeError):
@@ -169,7 +171,7 @@ class _Purge:
                 if c.root.path in self.activity and running.state(self.activity[c.root.path]) != "idle"
             ]
             late = time.monotonic() > self.deadline - self.policy.time_limit / 2
-            if not busy or self.policy.busy != "wait" or late or self.options.check:
+            if not busy or self.policy.busy != "wait" or late or self.options.check or self.options.stop():
                 break
             time.sleep(min(1.0, self.policy.time_limit / 10))
             self.activity.update((c.root.path, act.users(c)) for c in busy)
@@ -262,7 +264,7 @@ class _Purge:
     def _apply(self, cache: find.Cache, steps: planner.CachePlan) -> None:
         root = cache.root
         below = self.policy.floor < policies.FLOOR_LEAST and steps.idle
-        terms = act.Terms(self.deadline, below, self.options.threads, self.options.step, self.aside)
+        terms = act.Terms(self.deadline, below, self.options.threads, self.options.step, self.aside, self.options.stop)
         parts = _by_owner(steps)
 
         def work(part: planner.CachePlan) -> act.Work:
@@ -338,6 +340,8 @@ class _Purge:
         result["caches"].append(row)
         if cache.root.path in self.activity:
             row["use"] = running.state(self.activity[cache.root.path])
+        if cache.root.path in self.alone:
+            row["left_alone"] = self.alone[cache.root.path]
         if steps is None:
             return
         check = self.options.check and not self.options.save

@@ -27,6 +27,7 @@ class Options(NamedTuple):
     check: bool
     time_limit: int = 600
     step: Callable[[str], None] = lambda _name: None
+    stop: Callable[[], bool] = core.never
 
 
 class NoRun(ValueError):
@@ -111,7 +112,7 @@ def _undo(host: find.Host, cache: find.Cache, wanted: str, options: Options, dea
     if work is None:
         return None
     undo = work
-    terms = act.Terms(deadline, False, _THREADS, options.step)
+    terms = act.Terms(deadline, False, _THREADS, options.step, stop=options.stop)
     try:
         out = act.carry_out(host, cache, {}, terms, lambda job: undo(cache.root, wanted, job))
     except act.Held as exc:

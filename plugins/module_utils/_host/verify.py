@@ -47,6 +47,7 @@ class Options(NamedTuple):
     threads: int = 2
     repair: bool = False
     step: Callable[[str], None] = lambda _name: None
+    stop: Callable[[], bool] = core.never
 
 
 class Failed(RuntimeError):
@@ -267,7 +268,7 @@ class _Verification:
         return (st.st_ino, st.st_ctime_ns) if st is not None else None
 
     def _apply(self, cache: find.Cache, fix: Fix) -> Optional[core.Outcome]:
-        terms = act.Terms(self.repair_until, True, self.options.threads, self.options.step)
+        terms = act.Terms(self.repair_until, True, self.options.threads, self.options.step, stop=self.options.stop)
         try:
             out = act.carry_out(
                 self.host, cache, fix.survey.details, terms, lambda job: _APPLY[cache.kind](cache.root, fix, job)

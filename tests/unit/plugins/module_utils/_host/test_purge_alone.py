@@ -45,7 +45,7 @@ def test_skip_leaves_a_cache_alone_unless_it_is_proven_idle(old: Any, activity: 
     uses(old, activity)
     before = gocaches.photograph(old.build.path)
     result = old.purge(dict(OLD, busy="skip"), old.build.path)
-    assert result["caches"][0]["use"] == word
+    assert (result["caches"][0]["use"], "left_alone" in result["caches"][0]) == (word, word != "idle")
     assert result["changed"] is (word == "idle")
     if word != "idle":
         assert gocaches.photograph(old.build.path) == before
