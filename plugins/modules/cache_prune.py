@@ -152,8 +152,8 @@ msg:
 caches:
   description:
     - One item for each cache, with C(kind), C(path), C(uid), C(found_by), C(entries), C(allocated), C(evidence),
-      C(planned_entries), C(predicted_bytes), C(evicted_entries), C(freed_bytes) and C(left_out) (entries and bytes by
-      reason). C(use) is C(busy), C(idle) or C(unknown); C(left_alone) says why a
+      C(planned_entries), C(predicted_bytes), C(evicted_entries), C(freed_bytes), C(quarantined_bytes) and
+      C(left_out) (entries and bytes by reason). C(use) is C(busy), C(idle) or C(unknown); C(left_alone) says why a
       cache was not looked at. C(regret) is what earlier runs had
       evicted and has come back since, in entries and bytes; what an archive brought back is counted apart. C(surveyed)
       is false where the policy had nothing to do on that file system.
@@ -216,6 +216,12 @@ advice:
   type: list
   elements: dict
   sample: []
+quarantine_run:
+  description:
+    - The name by which M(gofleet.cache.cache_undo) brings back what this run put into quarantine; empty where it did not.
+  returned: always
+  type: str
+  sample: 3f2a9c01b77d
 plan_file:
   description: Where the plan was saved on the agent, with O(save_plan); empty in check mode.
   returned: always

@@ -309,7 +309,9 @@ class _Purge:
         result.update(
             changed=result["evicted_entries"] > 0,
             plan_digest=plan.digest,
-            quarantine_run=self.aside.rpartition("-")[2] if result["evicted_entries"] else "",
+            quarantine_run=self.aside.rpartition("-")[2]
+            if result["evicted_entries"] and not self.options.check
+            else "",
             planned_entries=plan.entries,
             predicted_bytes=sum(row["predicted_bytes"] for row in result["caches"]),
             largest=_largest(plan),

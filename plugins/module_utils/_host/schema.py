@@ -70,6 +70,9 @@ def sentence(result: Dict[str, Any], check: bool) -> str:
         caches,
         "" if caches == 1 else "s",
     )
+    aside = sum(row.get("quarantined_bytes", 0) for row in result["caches"])
+    if aside:
+        text += "; %s %s in quarantine" % (human(aside), "would lie" if planned else "lie")
     for key, word in (("pending", "pending"), ("protected", "kept")):
         count = sum(row["entries"] for row in result[key])
         if count:
