@@ -566,18 +566,20 @@ def _dependents(entries: Entries) -> List[Tuple[int, int]]:
     """
     heads, tier, digest = entries.heads(), entries.tier, entries.digest
     actions = array("I", (row for row in range(len(entries)) if tier[row] == ACTION))
-    bits = min(max(16, (len(actions) * 16).bit_length()), 24)
+    bits = min(max(16, (len(actions) * 64).bit_length()), 27)
     shift = 32 - bits
-    there = bytearray(1 << bits)
+    there = bytearray(1 << (bits - 3))
     for row in actions:
-        there[heads[row] >> shift] = 1
+        at = heads[row] >> shift
+        there[at >> 3] |= 1 << (at & 7)
     sha256, first = hashlib.sha256, struct.Struct("=I").unpack_from
     wanted: Dict[bytes, int] = {}
     for row in actions:
         parent = b"subkey:" + digest(row)
         for word in DEPENDENT:
             key = sha256(parent + word).digest()
-            if there[first(key)[0] >> shift]:
+            at = first(key)[0] >> shift
+            if there[at >> 3] >> (at & 7) & 1:
                 wanted[key] = row
     marked = {first(key)[0] for key in wanted}
     found = [(wanted[digest(row)], row) for row in actions if heads[row] in marked and digest(row) in wanted]
