@@ -223,3 +223,17 @@ def test_go_versions_share_a_cache_and_only_what_no_one_used_goes(lab: Lab) -> N
         lab.go = go
         lab.must("build", "-o", str(lab.top / "out"), ".", GOPROXY="off")
         subprocess.run([lab.top / "out"], check=True, capture_output=True)
+
+
+def test_a_linked_cache_is_cleaned_where_it_lies_and_the_link_stays(tmp_path: pathlib.Path) -> None:
+    """F23: what was freed is what has gone, not the link."""
+    build = synthetic.Build(tmp_path.resolve() / "volume/go-build")
+    build.put(synthetic.sha("one"), b"1" * 9000, age=90 * DAY)
+    link = tmp_path.resolve() / "cache"
+    link.symlink_to(build.path)
+    before = sum(path.lstat().st_blocks * 512 for path in build.path.glob("??/*"))
+    request = find.Request(paths=[str(link)], discover=False)
+    result = purge.run(request, {"max_age": "30d"}, purge.Options(False))
+    assert link.is_symlink()
+    assert build.files() == []
+    assert result["freed_bytes"] == before > 0
