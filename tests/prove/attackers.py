@@ -289,9 +289,9 @@ def _attack(top: pathlib.Path, wanted: int, seed: int, limit: float) -> dict[str
             evicted += ended.value[0]
             restored += ended.value[1]
         after = photograph(outside)
-        for path in sorted(set(before) | set(after)):
-            if before.get(path) != after.get(path):
-                problems.append(f"run {runs}: {path} was {before.get(path)} and is {after.get(path)}")
+        for name in sorted(set(before) | set(after)):
+            if before.get(name) != after.get(name):
+                problems.append(f"run {runs}: {name} was {before.get(name)} and is {after.get(name)}")
         runs += 1
     return {
         "rows": [

@@ -16,8 +16,6 @@ from unittest import mock
 from prove.lab import DAY, Lab, remove
 from prove.ready import Ready
 
-from ansible_collections.gofleet.cache.plugins.module_utils._host import look
-
 YEAR = 365 * DAY
 _POLICY = {"max_age": "30d", "floor": "1h", "private": []}
 
@@ -29,7 +27,7 @@ def _stepped(seconds: float) -> Any:
     def stepped() -> int:
         return real() + int(seconds * 10**9)
 
-    return mock.patch.object(look.time, "time_ns", stepped)
+    return mock.patch.object(time, "time_ns", stepped)
 
 
 def _set_all(stamp: float) -> Callable[[Ready], None]:
