@@ -75,7 +75,9 @@ caches:
     - One item for each cache, with its C(kind), C(path) (resolved; C(given) where that is another name), the C(uid)
       of its owner and how it was C(found_by).
     - C(entries), C(bytes) (apparent), C(allocated), C(inodes), C(evidence) (what last use is told from), C(last_build)
-      (Unix seconds), C(ages), C(damage) (the first hundred) and C(damage_seen), C(unreached).
+      (Unix seconds), C(ages), C(damage) (the first hundred) and C(damage_seen), C(unreached) (the first hundred) and
+      C(unreached_places), and C(mount) with its C(point), C(type), C(network) and C(atime) (V(strict), V(relative) or
+      V(none)).
     - For build caches C(actions), C(outputs), C(executables) and C(fuzz). For module caches C(modules), C(versions),
       C(trees), C(zips), C(biggest), C(toolchains), C(vcs) (with C(credentials) true where a clone's address holds some,
       never their values), C(leftovers) and C(unknown_trees).

@@ -151,12 +151,13 @@ msg:
   sample: evicted 51230 entries, 9.1 GiB, of 2 caches; 388 kept (floor, private)
 caches:
   description:
-    - One item for each cache, with C(kind), C(path), C(uid), C(found_by), C(entries), C(allocated), C(evidence),
-      C(planned_entries), C(predicted_bytes), C(evicted_entries), C(freed_bytes), C(quarantined_bytes) and
-      C(left_out) (entries and bytes by reason). C(use) is C(busy), C(idle) or C(unknown); C(left_alone) says why a
-      cache was not looked at. C(regret) is what earlier runs had
-      evicted and has come back since, in entries and bytes; what an archive brought back is counted apart. C(surveyed)
-      is false where the policy had nothing to do on that file system.
+    - One item for each cache, with C(kind), C(path) (resolved; C(given) where that is another name), C(uid),
+      C(found_by), C(entries), C(allocated), C(evidence), C(planned_entries), C(predicted_bytes), C(evicted_entries),
+      C(freed_bytes), C(quarantined_bytes) and C(left_out) (entries and bytes by reason). C(surveyed) is false where the
+      policy had nothing to do on that file system.
+    - C(use) is C(busy), C(idle) or C(unknown); C(left_alone) says why a cache was not looked at.
+    - C(regret) is what earlier runs had evicted and has been made anew since, with C(entries), C(bytes) and
+      C(median_seconds); what an archive brought back is counted apart, in C(restored_entries) and C(restored_bytes).
   returned: always
   type: list
   elements: dict
@@ -218,7 +219,8 @@ advice:
   sample: []
 quarantine_run:
   description:
-    - The name by which M(gofleet.cache.cache_undo) brings back what this run put into quarantine; empty where it did not.
+    - The name by which M(gofleet.cache.cache_undo) brings back what this run put into quarantine; empty where it put
+      nothing there.
   returned: always
   type: str
   sample: 3f2a9c01b77d
@@ -264,9 +266,9 @@ left_out_entries:
   sample: 2
 protected:
   description:
-    - Entries and bytes that the policy would have taken but for a protection, by cache and reason (V(floor), V(keep),
-      V(private), V(private unknown), V(needed), V(roots not readable), V(newest), V(future), V(guard) and the kinds'
-      own).
+    - Entries and bytes that may not go whatever the policy asks, by cache and reason (V(floor), V(keep), V(private),
+      V(private unknown), V(needed), V(roots not readable), V(newest), V(future), V(guard) and the kinds' own). They are
+      counted whether a rule would have taken them or not.
   returned: always
   type: list
   elements: dict
@@ -373,8 +375,10 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    # Where paths are named, they are proven to be caches in any case.
-    quick = not (params["paths"] or params["search_roots"] or params["accounts"] or params["plan"])
+    # Where paths are named, they are proven to be caches in any case; who asks for a plan gets one.
+    quick = params["plan"] is None and not any(
+        params[name] for name in ("paths", "search_roots", "accounts", "save_plan", "return_plan")
+    )
     result = gate.answer(params["policy"] or None) if quick else None
     if result is not None:
         if module._diff:
@@ -392,7 +396,7 @@ def run(module: AnsibleModule) -> None:
     params = module.params
     request = find.Request(*(params[name] for name in find.Request._fields))
     options = purge.Options(
-        module.check_mode, save=params["save_plan"], saved=params["plan"] or "", whole=params["return_plan"]
+        module.check_mode, save=params["save_plan"], saved=params["plan"], whole=params["return_plan"]
     )
     result = schema.purge()
     try:

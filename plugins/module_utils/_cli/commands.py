@@ -131,7 +131,7 @@ def _plan(options: argparse.Namespace, stop: Stop) -> _Answer:
 
 
 def _prune(options: argparse.Namespace, stop: Stop) -> _Answer:
-    if not options.plan:
+    if options.plan is None:
         answer = _room_everywhere(options)
         if answer is not None:
             return answer
@@ -157,7 +157,7 @@ def _purge(options: argparse.Namespace, stop: Stop, check: bool) -> _Answer:
     stop.listen(gently=not check)
     saves = options.command == "plan" and options.save
     words = "planning" if check or saves else "planning and evicting"
-    saved = options.plan if options.command == "prune" else ""
+    saved = options.plan if options.command == "prune" else None
     with Progress(words, wanted=not options.json) as progress:
         more: Dict[str, Any] = {"step": progress.step} if progress.on else {}
         try:

@@ -70,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
     plan.add_argument("--check-policy", action="store_true", help="only check the file; look at no cache")
     prune = command("prune", "evict what the policy does not keep")
     prune.add_argument("--check", action="store_true", help="only say what would be evicted")
-    prune.add_argument("--plan", metavar="DIGEST", default="", help="carry out a plan that was saved, and no other")
+    prune.add_argument("--plan", metavar="DIGEST", help="carry out a plan that was saved, and no other")
     verify = command("verify", "verify the caches' integrity, without Go and without network")
     verify.add_argument("--repair", action="store_true", help="evict what is damaged, and nothing else")
     verify.add_argument("--check", action="store_true", help="with --repair: only say what would be evicted")

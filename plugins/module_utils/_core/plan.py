@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import heapq
 import json
+import json.encoder
 from array import array
 from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from . import patterns
 from .policy import Policy, Rule
-from .survey import SECOND, Survey
+from .survey import SECOND, Entries, Survey
 
 VERSION = 1
 _FUTURE_SLACK = 300 * SECOND  # clocks of a container host and its file server may differ by that much
@@ -159,8 +160,6 @@ class _Work:
         self.margins = survey.margins
         entries = survey.entries
         self.waits = entries.waits
-        if survey.cache.path in context.busy:
-            self.waits = _turned(survey)
         # A guard may itself be guarded, by a row of an earlier phase.
         self.guarded = [row for row in range(len(entries)) if entries.guard[row] >= 0]
         self.guarded.sort(key=lambda row: entries.phase[row])
@@ -211,17 +210,22 @@ class _Work:
         """Rows that may still go now, least recently used first; a guard always before what it guards."""
         entries, guard, chosen, waits = self.survey.entries, self.guard, self.chosen, self.waits
         rows = [r for r in range(len(entries)) if not guard[r] and not chosen[r] and waits[r] < 0]
-        rows.sort(key=lambda r: (self.used(r), entries.phase[r], r))
+        # Sorts are stable: by number, then by phase, then by last use; single keys take a tenth of tuples' memory.
+        rows.sort(key=entries.phase.__getitem__)
+        rows.sort(key=self.used)
         return rows
 
 
-def _turned(survey: Survey) -> array[int]:
-    """Who waits for whom while the cache is in use: of a pair first the half whose loss disturbs nobody."""
-    entries, tiers = survey.entries, survey.tiers
+def _turned(work: _Work) -> array[int]:
+    """Who waits for whom while the cache is in use: of a pair first the half whose loss disturbs nobody.
+
+    One that is protected will never go, and nothing waits for it.
+    """
+    entries, tiers = work.survey.entries, work.survey.tiers
     waits = array("i", entries.waits)
     for row in range(len(entries)):
         other = entries.waits[row]
-        if other >= 0 and tiers[entries.tier[row]].in_use and waits[other] < 0:
+        if other >= 0 and tiers[entries.tier[row]].in_use and waits[other] < 0 and not work.guard[row]:
             waits[row], waits[other] = -1, row
     return waits
 
@@ -270,6 +274,8 @@ def _protect(work: _Work, policy: Policy, context: Context) -> None:
     for row in work.guarded:
         if state[entries.guard[row]] and not state[row]:
             state[row] = GUARD
+    if survey.cache.path in context.busy:
+        work.waits = _turned(work)
 
 
 def _needed(rule: Rule, label: str, rank: int, context: Context) -> int:
@@ -361,6 +367,14 @@ def _merged(works: Sequence[_Work], cheapest: bool) -> Iterator[Tuple[_Work, int
         for row in rows:
             yield (tiers[entries.tier[row]].cost if cheapest else 0, work.used(row), entries.phase[row], number, row)
 
+    if len(works) == 1:
+        entries, tiers = works[0].survey.entries, works[0].survey.tiers
+        rows = works[0].candidates()
+        if cheapest:
+            rows.sort(key=lambda r: tiers[entries.tier[r]].cost)
+        for row in rows:
+            yield works[0], row
+        return
     for _cost, _used, _phase, number, row in heapq.merge(*(keyed(n, w) for n, w in enumerate(works))):
         yield works[number], row
 
@@ -511,14 +525,34 @@ def _unmatched(works: Sequence[_Work], policy: Policy) -> Iterator[str]:
             yield "modules: %s matches nothing in these caches" % pattern
 
 
+def _ordered(entries: Entries, chosen: bytearray) -> array[int]:
+    """Chosen rows by phase, last use and key; keys are made only where the other two are equal.
+
+    One number holds last use and row, and one phase is sorted at a time: a million rows take some ten megabytes.
+    """
+    phase, used = entries.phase, entries.used
+    rows = array("i")
+    for number in range(max(phase, default=0) + 1):
+        packed = [(used[row] << 32) | row for row in range(len(chosen)) if chosen[row] and phase[row] == number]
+        packed.sort()
+        first = len(rows)
+        rows.extend(item & 0xFFFFFFFF for item in packed)
+        del packed
+        for at in range(first + 1, len(rows) + 1):
+            if at < len(rows) and used[rows[at]] == used[rows[first]]:
+                continue
+            if at - first > 1:
+                rows[first:at] = array("i", sorted(rows[first:at], key=entries.key))
+            first = at
+    return rows
+
+
 def _finish(work: _Work, active: bool) -> CachePlan:
     survey = work.survey
     entries = survey.entries
     chosen = work.chosen
-    order = [row for row in range(len(entries)) if chosen[row]]
-    order.sort(key=lambda r: (entries.phase[r], entries.used[r], entries.key(r)))
-    rows = array("i", order)
-    reasons = array("B", (chosen[row] for row in order))
+    rows = _ordered(entries, chosen)
+    reasons = array("B", (chosen[row] for row in rows))
     protected: Dict[str, List[int]] = {}
     pending: Dict[str, List[int]] = {}
     if active:
@@ -569,12 +603,13 @@ def document(plan: Plan) -> Iterator[str]:
         yield json.dumps(head, sort_keys=True, separators=(",", ":"))
         entries, tiers = cache.survey.entries, [json.dumps(t.name) for t in cache.survey.tiers]
         reasons = [json.dumps(r) for r in REASONS]
+        quoted = json.encoder.encode_basestring_ascii  # what json.dumps does with a text, without its preparations
         for at, row in enumerate(cache.rows):
             yield '{"bytes":%d,"inode":%d,"mtime":%d,"path":%s,"reason":%s,"tier":%s,"used":%d}' % (
                 entries.freed[row],
                 entries.inode[row],
                 entries.mtime[row],
-                json.dumps(entries.key(row).decode("utf-8", "surrogateescape")),
+                quoted(entries.key(row).decode("utf-8", "surrogateescape")),
                 reasons[cache.reasons[at]],
                 tiers[entries.tier[row]],
                 entries.used[row],

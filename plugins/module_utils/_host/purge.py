@@ -33,15 +33,16 @@ class Options(NamedTuple):
     """How a purge is carried out: ``check`` plans only; ``step`` is a hook for fault injection in tests.
 
     ``save`` keeps the plan on the agent and carries out nothing; ``saved`` is the digest of a kept plan to carry out
-    instead of making one; ``whole`` returns the plan's whole document; ``door`` is who asks, for the journal; ``stop``
-    says whether the run is to end at the next safe point.
+    instead of making one (None: make one; an empty text is no digest, and no leave to do anything else); ``whole``
+    returns the plan's whole document; ``door`` is who asks, for the journal; ``stop`` says whether the run is to end at
+    the next safe point.
     """
 
     check: bool
     threads: int = _THREADS
     step: Callable[[str], None] = lambda _name: None
     save: bool = False
-    saved: str = ""
+    saved: Optional[str] = None
     whole: bool = False
     door: str = "ansible"
     stop: Callable[[], bool] = core.never
@@ -67,7 +68,7 @@ def run(request: find.Request, document: Optional[Mapping[str, Any]], options: O
     Without a *document* the default policy holds, or the one that a saved plan was made under.
     """
     started = time.monotonic()
-    if not options.saved:
+    if options.saved is None:
         policy = check_policy(policies.DEFAULT if document is None else document)
         return _Purge(request, policy, options, started).run(None)
     with plans.open_saved(options.saved) as lines:
@@ -149,7 +150,7 @@ class _Purge:
         context = self._context(mine, disks)
         if saved is None:
             return planner.make(surveys, self._policy(), context)
-        return planner.from_saved(surveys, self._policy(), context, saved, self.options.saved)
+        return planner.from_saved(surveys, self._policy(), context, saved, self.options.saved or "")
 
     def _look_around(self, caches: Sequence[find.Cache]) -> None:
         """Who uses the caches, and which of them this run leaves alone for it."""

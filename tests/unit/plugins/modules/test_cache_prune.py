@@ -17,7 +17,7 @@ import yaml
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gofleet.cache.plugins.module_utils._go.accounts import Account
-from ansible_collections.gofleet.cache.plugins.module_utils._host import find, look, purge, schema
+from ansible_collections.gofleet.cache.plugins.module_utils._host import find, gate, look, purge, schema
 from ansible_collections.gofleet.cache.plugins.module_utils._kinds.go_build import evict as build_evict
 from ansible_collections.gofleet.cache.plugins.modules import cache_prune
 from ansible_collections.gofleet.cache.tests.fixtures import gocaches, synthetic
@@ -226,6 +226,28 @@ def test_a_saved_plan_is_carried_out_by_its_digest_and_by_no_other(run: Run, cac
     _code, again = run(paths=path, plan=planned["plan_digest"])
     assert (again["changed"], again["left_out_entries"]) == (False, 6)
     assert {item["reason"] for item in again["left_out"]} == {"gone"}
+
+
+@pytest.mark.parametrize("digest", ["", "latest"])
+def test_what_is_no_digest_carries_out_nothing(run: Run, cache: synthetic.Build, digest: str) -> None:
+    """An empty text must not be taken for a purge that nobody has approved."""
+    path = [str(cache.path)]
+    code, refused = run(paths=path, plan=digest, policy={"max_age": "10d"})
+    assert (code, "is no plan's digest" in refused["msg"]) == (1, True)
+    assert len(cache.files()) == 12
+
+
+@pytest.mark.parametrize(
+    ("asked", "quick"),
+    [({}, True), ({"save_plan": True}, False), ({"return_plan": True}, False), ({"plan": ""}, False)],
+)
+def test_who_asks_for_a_plan_gets_no_quick_answer(
+    run: Run, home: pathlib.Path, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], quick: bool
+) -> None:
+    monkeypatch.setattr(gate, "answer", lambda _policy: dict(schema.purge(), msg="room everywhere"))
+    _code, result = run(**asked)
+    assert (result["msg"] == "room everywhere") == quick
+    assert len(result["plan_digest"]) == (64 if asked and "plan" not in asked else 0)
 
 
 def test_a_saved_plan_that_somebody_changed_is_refused(run: Run, cache: synthetic.Build) -> None:

@@ -189,6 +189,15 @@ def test_while_the_cache_is_in_use_zips_go_first_and_their_trees_wait() -> None:
     assert all(plan.caches[0].pending == {"max_age": [2, 8192]} for plan in (idle, busy))
 
 
+def test_while_the_cache_is_in_use_no_tree_waits_for_a_zip_that_may_never_go() -> None:
+    """Where nobody knows what is private, zips stay: a tree that waited for one would be pending for ever."""
+    seen = survey([500, 500, 500, 500], ["a@v1", "b@v1"], pairs=True)
+    context_ = context(busy=frozenset({"/m"}))._replace(private=None)
+    plan = planner.make([seen], policies.parse(POLICY, KINDS, APART), context_)
+    assert sorted(plan.caches[0].rows) == [0, 2]
+    assert (plan.caches[0].pending, kept(plan)) == ({}, {"private unknown": 2})
+
+
 def test_the_floor_of_a_file_servers_cache_counts_from_the_servers_newest_stamp() -> None:
     """The server's clock is a month behind ours: what was used there a moment ago must not look a month old."""
     seen = survey([720, 721, 820], LABELS)._replace(last_build=NOW - 720 * HOUR)
