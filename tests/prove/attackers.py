@@ -93,6 +93,8 @@ class Swapper:
 
     def __init__(self, home: pathlib.Path, outside: pathlib.Path, mounter: Mounter, rounds: Counter, seed: int) -> None:
         self.home = str(home)
+        # Set where a second attacker runs: with a root swapped he would himself put his links among the sentinels.
+        self.spare: tuple[str, ...] = ()
         self.outside = str(outside)
         self.mounter = mounter
         self.rounds = rounds
@@ -116,7 +118,7 @@ class Swapper:
             path = os.readlink(f"/proc/self/fd/{self.chance.choice(fds)}")
         except OSError:
             return
-        if not path.startswith(self.home + "/") or path.endswith(" (deleted)"):
+        if not path.startswith(self.home + "/") or path.endswith(" (deleted)") or path in self.spare:
             return
         if self.chance.random() < 0.2:
             if self.mounter.ask(b"+", path):
@@ -246,7 +248,7 @@ def _attack(top: pathlib.Path, wanted: int, seed: int, limit: float) -> dict[str
             raise RuntimeError(f"{path} must be open to other accounts: set TMPDIR to a folder that is")
     injected, free = Counter(), Counter()
     problems: list[str] = []
-    runs = evicted = restored = 0
+    runs = evicted = restored = touched = 0
     begin = time.monotonic()
     while injected.value < wanted and time.monotonic() - begin < limit:
         _fill(home, outside, runs)
@@ -257,7 +259,7 @@ def _attack(top: pathlib.Path, wanted: int, seed: int, limit: float) -> dict[str
         grace = "2h" if runs % 2 else "0s"
         request = find.Request(paths=[str(home / "build"), str(home / "mod")], discover=False)
 
-        def action(_step: Any, swapper: Swapper = swapper, grace: str = grace, request: Any = request) -> list[int]:
+        def action(_step: Any, grace: str = grace, request: Any = request) -> list[int]:
             counts = [0, 0]
             with clock(90 * DAY):
                 try:
@@ -265,7 +267,7 @@ def _attack(top: pathlib.Path, wanted: int, seed: int, limit: float) -> dict[str
                 except purge.Failed as exc:
                     result = exc.result
                 counts[0] = result["evicted_entries"]
-                swapper.back()
+                _put_back(home)
                 if grace != "0s":
                     try:
                         counts[1] = undo.run(request, "latest", undo.Options(False))["restored_entries"]
@@ -273,7 +275,11 @@ def _attack(top: pathlib.Path, wanted: int, seed: int, limit: float) -> dict[str
                         counts[1] = exc.result["restored_entries"]
             return counts
 
-        runner = _free_runner(home, outside, free, seed + runs) if runs % 3 == 0 else 0
+        runner = 0
+        if runs % 3 == 0:
+            swapper.spare = tuple(str(path) for path in (home / "mod", home / "mod/example.com", home / "build"))
+            swapper.spare += tuple(str(path) for path in (home / "mod/cache/download/example.com").glob("*"))
+            runner = _free_runner(home, outside, free, seed + runs)
         try:
             ended = cuts.run(action, on_change=swapper.before)
         finally:
@@ -281,8 +287,7 @@ def _attack(top: pathlib.Path, wanted: int, seed: int, limit: float) -> dict[str
                 os.kill(runner, 9)
                 os.waitpid(runner, 0)
         mounter.close()
-        while _unmount_below(home):
-            pass
+        _put_back(home)
         if ended.error:
             problems.append(f"run {runs}: {ended.error}")
         else:
@@ -291,6 +296,7 @@ def _attack(top: pathlib.Path, wanted: int, seed: int, limit: float) -> dict[str
         after = photograph(outside)
         for name in sorted(set(before) | set(after)):
             if before.get(name) != after.get(name):
+                touched += 1
                 problems.append(f"run {runs}: {name} was {before.get(name)} and is {after.get(name)}")
         runs += 1
     return {
@@ -302,11 +308,26 @@ def _attack(top: pathlib.Path, wanted: int, seed: int, limit: float) -> dict[str
                 "evicted": evicted,
                 "brought back": restored,
                 "sentinels": len(photograph(outside)),
-                "touched": len(problems),
+                "touched": touched,
             }
         ],
         "problems": problems[:20],
     }
+
+
+def _put_back(home: pathlib.Path) -> None:
+    """Ends what the last swap of a process that is gone has left."""
+    while _unmount_below(home):
+        pass
+    found = [os.path.join(top, name) for top, names, _files in os.walk(home) for name in names]
+    for hidden in found:
+        place = hidden[: -len(".hidden")]
+        if not hidden.endswith(".hidden"):
+            continue
+        if os.path.islink(place):
+            os.unlink(place)
+        if not os.path.lexists(place):
+            os.rename(hidden, place)
 
 
 def _unmount_below(home: pathlib.Path) -> bool:
