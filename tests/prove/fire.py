@@ -20,7 +20,7 @@ from prove.lab import DAY, Lab, copy, remove
 from prove.ready import clock
 
 #: The caches at the beginning of a round.
-STATES = ("warm", "half", "old", "cold", "old", "half")
+STATES = ("half", "old", "warm", "half", "cold", "half", "warm")
 PER_ROUND = 2
 BUILDERS = 2
 
@@ -61,16 +61,16 @@ class Prune(Weapon):
 
     def shoot(self) -> None:
         self.shots += 1
-        number = self.shots % 5
+        number = self.shots % 20
         by_clock = 0.0
-        if number == 0:
+        if number % 4 == 0:
             # Trees that are old by the clock but in use by a build: nothing but the guards protects them.
             by_clock = 90 * DAY
             policy: dict[str, Any] = {"caches": [{"kind": "go-mod", "max_age": "30d"}], "floor": "1h", "private": []}
         elif number == 1:
             kinds = [{"kind": "go-build", "wipe": True}, {"kind": "go-mod", "wipe": True}]
             policy = {"caches": kinds, "floor": 0, "idle": "scan", "private": [], "time_limit": "20s"}
-        elif number == 2:
+        elif number % 4 == 2:
             policy = {"max_size": "1MiB", "floor": "1h", "private": [], "quarantine": "1h"}
         else:
             policy = {"max_age": "2h", "floor": "1h", "private": []}
@@ -141,7 +141,7 @@ class Field:
     def _command(self, builder: int, chance: random.Random) -> tuple[str, tuple[str, ...]]:
         # The small one more often: more commands, and more moments, in the same time.
         others = [name for name in self.lab.projects if name not in ("small", "std")]
-        name = chance.choice([*["small"] * 9, "std", chance.choice(others or ["small"])])
+        name = chance.choice([*["small"] * 16, "std", chance.choice(others or ["small"])])
         if name not in self.lab.projects:
             name = "small"
         self.lab.touch(name, builder, chance)
@@ -203,7 +203,7 @@ class Field:
                 rounds += 1
                 if len(failed) > before:
                     self.reset()  # what breaks later builds for ever is counted once
-                if rounds % 10 == 0:
+                if rounds % 5 == 0:
                     say(f"{weapon.name}: {count} commands, {len(failed)} failed")
         return {
             "cleaner": weapon.name,
