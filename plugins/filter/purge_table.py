@@ -121,7 +121,7 @@ def verdict(result: t.Mapping[str, t.Any], check: bool) -> str:
             return "room enough"  # on every file system: no cache was looked for
         return "not reached" if result.get("unreached") else "no cache"
     if not any(cache.get("surveyed") for cache in _table.items(result, "caches")):
-        return "room enough"
+        return "left alone" if _left_alone(result) else "room enough"
     if _planned(result):
         return "would plan" if check else "planned"
     if _table.total(_table.items(result, "pending"), "entries"):
@@ -131,6 +131,11 @@ def verdict(result: t.Mapping[str, t.Any], check: bool) -> str:
     if result.get("changed"):
         return "would purge" if check else "purged"
     return "nothing due"
+
+
+def _left_alone(result: t.Mapping[str, t.Any]) -> int:
+    """How many caches were left alone, because they are in use or another agent cleans them; the notes say why."""
+    return sum(1 for cache in _table.items(result, "caches") if cache.get("left_alone"))
 
 
 def _planned(result: t.Mapping[str, t.Any]) -> bool:
@@ -170,6 +175,9 @@ def _quarantined(result: t.Mapping[str, t.Any]) -> int:
 
 def _kept(result: t.Mapping[str, t.Any], word: str) -> str:
     parts = ["more space is free than the policy asks for"] if word == "room enough" else []
+    alone = _left_alone(result)
+    if alone:
+        parts.append("%d cache%s left alone" % (alone, "" if alone == 1 else "s"))
     aside = _quarantined(result)
     if aside:
         parts.append("to quarantine (%s)" % human(aside))

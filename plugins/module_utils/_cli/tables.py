@@ -92,7 +92,7 @@ def purge(result: Mapping[str, Any], check: bool, entries: bool = False) -> List
             row = [cache["kind"], str(cache.get("entries", "-")), human(cache.get("allocated", 0))]
             row += [str(cache.get("evicted_entries", 0)), human(cache.get(key, 0))]
         else:
-            row = [cache["kind"], "-", "-", "-", "room enough"]
+            row = [cache["kind"], "-", "-", "-", "left alone" if cache.get("left_alone") else "room enough"]
         rows.append(row + [str(cache["uid"]), cache["path"]])
     if rows:
         words = ("would go", "would free") if check else ("evicted", "freed")

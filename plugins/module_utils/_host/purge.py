@@ -321,7 +321,7 @@ class _Purge:
             unreached=others,
             refused=self.host.refused,
             truncated=plan.entries > told,
-            acts=any(row["surveyed"] for row in result["caches"]) or not mine,
+            acts=any(row["surveyed"] or "left_alone" in row for row in result["caches"]) or not mine,
             notes=list(dict.fromkeys(list(plan.notes) + self.notes)),
             findings=self.host.findings,
             systems=self.host.systems,

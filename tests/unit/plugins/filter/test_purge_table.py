@@ -54,6 +54,16 @@ def test_check_mode_tells_what_would_be_freed() -> None:
     assert lines[-1] == "sum: 1 of 1 agent done, 2.0 GiB would be freed"
 
 
+def test_a_cache_that_was_left_alone_is_not_taken_for_one_with_room_enough() -> None:
+    """The disk may be full: nobody looked."""
+    alone = {"kind": "go-mod", "path": "/m", "surveyed": False, "left_alone": "in use by go (pid 7)"}
+    lines = table({"ci-1": result(caches=[alone], changed=False), "ci-2": result()})
+    assert cells(lines, "ci-1")[6:] == ["left alone", "0123456789ab", "1 cache left alone"]
+    found = result()
+    found["caches"].append(alone)
+    assert cells(table({"ci-1": found}), "ci-1")[6:] == ["purged", "0123456789ab", "1 cache left alone"]
+
+
 def test_what_was_kept_is_summed_by_reason_over_all_caches() -> None:
     found = result(
         protected=[
@@ -82,6 +92,7 @@ def test_what_was_kept_is_summed_by_reason_over_all_caches() -> None:
         (result(caches=[], acts=False), "room enough"),
         (result(caches=[], unreached=[{"path": "/x"}]), "not reached"),
         (result(caches=[{"surveyed": False}]), "room enough"),
+        (result(caches=[{"surveyed": False, "left_alone": "in use by go (pid 7)"}]), "left alone"),
         (result(pending=[{"entries": 1, "bytes": 1}]), "run again"),
         (result(left_out_entries=1), "partly"),
         (result(), "purged"),

@@ -293,6 +293,17 @@ def test_an_odd_name_in_a_cache_can_always_be_printed(agent: Any) -> None:
         assert agent.json(*words)[1]["caches"]
 
 
+def test_the_table_tells_a_cache_that_is_left_alone_from_one_with_room_enough() -> None:
+    cache = {"kind": "go-mod", "path": "/m", "uid": 0, "surveyed": False}
+    told = {
+        "msg": "m",
+        "caches": [cache, dict(cache, left_alone="in use by go (pid 7)")],
+        "protected": [],
+        "pending": [],
+    }
+    assert [line.split()[4:6] for line in tables.purge(told, False)[-2:]] == [["room", "enough"], ["left", "alone"]]
+
+
 def test_tables_are_aligned_and_hide_nothing() -> None:
     lines = tables.table(("a", "number"), [("x", "1"), ("long name", "22"), ("\x1b[1m\n", "3")], {1})
     assert lines[0] == "a            number"

@@ -46,7 +46,7 @@ def test_skip_leaves_a_cache_alone_unless_it_is_proven_idle(old: Any, activity: 
     before = gocaches.photograph(old.build.path)
     result = old.purge(dict(OLD, busy="skip"), old.build.path)
     assert (result["caches"][0]["use"], "left_alone" in result["caches"][0]) == (word, word != "idle")
-    assert result["changed"] is (word == "idle")
+    assert (result["changed"], result["acts"]) == (word == "idle", True)
     if word != "idle":
         assert gocaches.photograph(old.build.path) == before
         assert any("left alone" in note for note in result["notes"])
