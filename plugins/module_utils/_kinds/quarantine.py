@@ -21,11 +21,15 @@ from .._core.survey import SECOND, Entries, Tier
 from .._fs import dirs
 from .._fs.identity import Root
 from .._fs.remove import remove_tree
+from .go_work import trees
 
 NAME = ".gofleet-quarantine"
 TIER = Tier("quarantined", "nothing", 0, True, True)
 _RUN = re.compile(r"([0-9]{1,12})-([0-9a-f]{12})\Z")
+# An executable of a build cache is a folder; modules may be called example.com/daemon-d.
+_EXECUTABLE = re.compile(r"[0-9a-f]{64}-d\Z")
 _DEEPEST = 512
+_NAMES = 1 << 62
 
 
 class Kept(NamedTuple):
@@ -76,34 +80,17 @@ def kept(base: int, root: Root) -> List[Kept]:
 
 def measure(name: str, dir_fd: int, root: Root) -> Tuple[int, int, int, bool]:
     """Bytes, bytes and inodes that a removal gives back, and whether all of the folders are the owner's."""
-    size = freed = inodes = 0
-    owned = True
     try:
-        stack = [dirs.open_dir(name, dir_fd)]
+        fd = dirs.open_dir(name, dir_fd)
     except OSError:
         return 0, 0, 0, False
-    while stack:
-        fd = stack.pop()
-        try:
-            own = os.fstat(fd)
-            freed += own.st_blocks * 512
-            inodes += 1
-            if own.st_uid != root.uid or not dirs.same_place(fd, root.mount, root.device) or len(stack) > _DEEPEST:
-                owned = False
-                continue
-            for child, st in dirs.entries(fd):
-                if stat.S_ISDIR(st.st_mode):
-                    try:
-                        stack.append(dirs.open_dir(child, fd))
-                    except OSError:
-                        owned = False
-                else:
-                    size += st.st_size
-                    freed += dirs.freed_by_unlink(st)
-                    inodes += 1
-        finally:
-            os.close(fd)
-    return size, freed, inodes, owned
+    try:
+        if os.fstat(fd).st_uid != root.uid or not dirs.same_place(fd, root.mount, root.device):
+            return 0, 0, 0, False
+        seen = trees.measure(fd, root.mount, root.device, [_NAMES])
+    finally:
+        os.close(fd)
+    return seen.size, seen.freed, seen.inodes, seen.whole and not seen.foreign
 
 
 def survey(base: int, prefix: str, root: Root, entries: Entries, tier: int, hold: int) -> List[Dict[str, object]]:
@@ -233,30 +220,52 @@ def find(base: int, root: Root, run: str) -> Optional[str]:
     return next((one.name for one in kept(base, root) if one.run == run), None)
 
 
-def contents(base: int, root: Root, name: str) -> Iterator[Tuple[str, int, str, os.stat_result]]:
-    """Everything below a run's folder that is no folder on the way: (path below the cache's root, descriptor of the
-    folder that holds it, its name there, stat). A folder whose name shows it to be an entry is given whole: one with
-    ``@`` in it (a module's tree), a folder below ``cache/vcs`` (a clone) or ``-d`` at its end (an executable)."""
+def contents(base: int, root: Root, name: str) -> Iterator[Tuple[str, str, os.stat_result]]:
+    """Everything below a run's folder that is no folder on the way: (path below the cache's root, last part, stat). A
+    folder whose name shows it to be an entry is given whole: one with ``@`` in it (a module's tree), a folder below
+    ``cache/vcs`` (a clone) or an executable of a build cache. So is one that cannot be entered: it is not empty."""
     top = open_all(base, root)
     try:
-        stack = [("", dirs.open_dir(name, top))]
+        fd = dirs.open_dir(name, top)
     finally:
         os.close(top)
-    while stack:
-        path, fd = stack.pop()
-        try:
-            if not dirs.same_place(fd, root.mount, root.device):
+    # One descriptor for each level: a folder may have thousands of folders in it (cache/download/github.com).
+    stack = [("", fd, dirs.names(fd))]
+    try:
+        while stack:
+            path, fd, todo = stack[-1]
+            if not todo:
+                stack.pop()
+                os.close(fd)
                 continue
-            for child, st in list(dirs.entries(fd)):
-                where = child if not path else path + "/" + child
-                whole = child.endswith("-d") or path == "cache/vcs" or ("@" in child and child != "@v")
-                if stat.S_ISDIR(st.st_mode) and not whole:
-                    if len(stack) < _DEEPEST:
-                        stack.append((where, dirs.open_dir(child, fd)))
-                    continue
-                yield where, fd, child, st
-        finally:
+            child = todo.pop()
+            st = dirs.lstat_or_none(child, fd)
+            if st is None:
+                continue
+            where = child if not path else path + "/" + child
+            whole = _EXECUTABLE.match(child) or path == "cache/vcs" or ("@" in child and child != "@v")
+            inner = -1
+            if stat.S_ISDIR(st.st_mode) and not whole and len(stack) < _DEEPEST:
+                inner = _enter(child, fd, root)
+            if inner < 0:
+                yield where, child, st
+            else:
+                stack.append((where, inner, dirs.names(inner)))
+    finally:
+        for _path, fd, _todo in stack:
             os.close(fd)
+
+
+def _enter(name: str, dir_fd: int, root: Root) -> int:
+    """Opens a folder on the cache's own mount; -1 where that cannot be."""
+    try:
+        fd = dirs.open_dir(name, dir_fd)
+    except OSError:
+        return -1
+    if dirs.same_place(fd, root.mount, root.device):
+        return fd
+    os.close(fd)
+    return -1
 
 
 def tidy(base: int, root: Root, name: str, out: Outcome) -> None:

@@ -32,7 +32,7 @@ def _undo(root: Root, run: str, job: Job, out: Outcome) -> None:
     if name is None:
         return
     paths: List[str] = []
-    for path, _fd, leaf, st in quarantine.contents(root.fd, root, name):
+    for path, leaf, st in quarantine.contents(root.fd, root, name):
         plain = stat.S_ISREG(st.st_mode) or (stat.S_ISDIR(st.st_mode) and leaf.endswith("-d"))
         if plain and SHARD.match(leaf[:2]) and ENTRY.match(leaf) and path == "%s/%s" % (leaf[:2], leaf):
             paths.append(path)

@@ -49,7 +49,7 @@ class _Undo:
             if name is None:
                 return
             steps: List[Tuple[int, str, Callable[[int, str], None]]] = []
-            for path, _fd, leaf, st in quarantine.contents(base, self.root, name):
+            for path, leaf, st in quarantine.contents(base, self.root, name):
                 directory = stat.S_ISDIR(st.st_mode)
                 if path.startswith(_DOWNLOADS) and leaf.endswith((".zip", ".ziphash")) and stat.S_ISREG(st.st_mode):
                     steps.append((0 if leaf.endswith(".zip") else 1, path, self._file))

@@ -295,3 +295,26 @@ def test_an_undo_of_modules_that_is_killed_is_finished_by_the_next(modules: Any,
     os.waitpid(child, 0)
     mod_back(modules)
     assert tree(modules.mod.path) == before
+
+
+def test_nothing_is_lost_where_a_folder_has_more_folders_than_may_be_open_at_once(agent: Any) -> None:
+    """Agents have modules of thousands of owners below cache/download/github.com."""
+    labels = ["github.com/owner%d/m@v1.0.0" % number for number in range(700)]
+    for label in labels:
+        agent.mod.add(label, tree=False, size=10)
+    before = tree(agent.mod.path)
+    agent.later(100)
+    assert agent.purge(MOD_GRACE, agent.mod.path)["evicted_entries"] == len(labels)
+    kept = agent.purge({"max_age": "900d", "private": []}, agent.mod.path, check=True)
+    assert {row["reason"] for row in kept["protected"]} == {"quarantine"}
+    assert mod_back(agent)["restored_entries"] == len(labels)
+    assert tree(agent.mod.path) == before
+
+
+def test_a_module_that_is_called_like_an_output_comes_back(agent: Any) -> None:
+    agent.mod.add("example.com/daemon-d@v1.0.0", tree=False)
+    before = tree(agent.mod.path)
+    agent.later(100)
+    agent.purge(MOD_GRACE, agent.mod.path)
+    assert mod_back(agent)["restored_entries"] == 1
+    assert tree(agent.mod.path) == before
