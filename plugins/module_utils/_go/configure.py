@@ -22,7 +22,6 @@ from .accounts import Account
 from .files import Files, as_account, files_for
 from .mask import mask_value
 
-ACCOUNT = "account"
 MACHINE = "machine"
 
 #: Seconds that a child with an account's rights may take: longer than it may wait for the lock.

@@ -20,9 +20,6 @@ COMMENT = "comment"  #: starts with "#", ignored by Go
 BLANK = "blank"  #: nothing but white space, ignored by Go
 BAD = "bad"  #: anything else, ignored by Go without a word
 
-#: An env file larger than this is not one.
-MAX_BYTES = 1 << 20
-
 
 @dataclass(frozen=True)
 class Line:

@@ -29,8 +29,6 @@ _HEADER = re.compile(r"(?i)((?:basic|bearer)\s+)[A-Za-z0-9+/._~\-]{8,}=*")
 #: Variables whose every list item is a host or a URL: there a bare user@host is a credential as well.
 _URL_VARIABLES = ("GOPROXY", "GOSUMDB")
 _BARE_USER = re.compile(r"(^|[,|\s])[^\s,|:/@]+@(?=[^\s@])")
-#: Variables whose value is a command line.
-_COMMAND_VARIABLES = ("GOAUTH", "GOCACHEPROG")
 
 
 def mask(text: str) -> str:

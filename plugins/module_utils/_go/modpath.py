@@ -266,12 +266,6 @@ def major(version: str) -> str:
     return "v" + parts[0] if parts is not None else ""
 
 
-def prerelease(version: str) -> str:
-    """``-rc.1`` of ``v2.1.0-rc.1+meta``; ``""`` if none or invalid (semver.Prerelease)."""
-    parts = _parse(version)
-    return parts[3] if parts is not None else ""
-
-
 def build(version: str) -> str:
     """``+incompatible`` of ``v2.1.0+incompatible``; ``""`` if none or invalid (semver.Build)."""
     parts = _parse(version)

@@ -133,11 +133,6 @@ class _Process(NamedTuple):
     named: bool
 
 
-def is_tool(name: str, exe: str) -> bool:
-    """Whether a process of this name or executable path is a Go tool or may load packages."""
-    return _strong(name, exe) or _weak(name, exe)
-
-
 def _bases(name: str, exe: str) -> Tuple[str, str]:
     return os.path.basename(_undeleted(exe)), name
 

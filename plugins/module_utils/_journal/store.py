@@ -86,7 +86,7 @@ def _silent(_text: str) -> None:
 
 
 class Run(NamedTuple):
-    """One run. ``at`` is Unix nanoseconds, ``door`` ansible or cli, ``what`` purge or survey; ``policy`` and ``plan``
+    """One run. ``at`` is Unix nanoseconds, ``door`` ansible or cli, ``what`` purge; ``policy`` and ``plan``
     are digests, sizes bytes (``predicted``, ``freed``, ``free_*``), ``evicted`` and ``left_out`` entries."""
 
     at: int
@@ -789,10 +789,7 @@ def _total(backs: Iterable[ghosts.Back]) -> ghosts.Back:
 
 
 def _row(values: Sequence[Any]) -> Iterator[Tuple[str, Any]]:
-    names = (
-        "run at what policy kind path device inode uid cap evicted freed before after ghosts ghost_bytes by_age back"
-    )
-    for name, value in zip(names.split(), values):
+    for name, value in zip(_COLUMNS.split(), values):
         if name == "path":
             value = _shown(value)
         elif name in ("before", "after"):
