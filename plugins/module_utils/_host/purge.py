@@ -160,7 +160,8 @@ class _Purge:
             mount = table.get(cache.root.mount)
             if mount is not None and mount.network and self.policy.network_agent not in _names_of_this_host():
                 who = self.policy.network_agent or "nobody yet: name one agent in network_agent"
-                self.alone[path] = "on a network file system, cleaned by %s" % who
+                me = _names_of_this_host()[0]
+                self.alone[path] = "on a network file system, cleaned by %s; this is %s" % (who, me)
             else:
                 self.activity[path] = act.users(cache)
         if self.policy.busy == "floor":

@@ -352,13 +352,14 @@ class _Look:
         """Hold and owner of a file or tree in *folder*.
 
         What somebody's ``sudo go`` left in another user's cache needs root: such a thing must be root's alone
-        (*roots*, and no second hard link), or it is held. Nothing else of another owner is touched.
+        (*roots*, and no second hard link), or it is held; so it is where this process is not root, and could never take
+        it. Nothing else of another owner is touched.
         """
         mine = self.root.uid
         if st.st_uid == mine:
             reached = folder.st_uid == mine or mine == 0 or bool(folder.st_mode & 0o022)
             return (0 if reached else _OWNER), 0
-        if self._is_roots(st) and roots and folder.st_uid in (0, mine):
+        if self._is_roots(st) and roots and folder.st_uid in (0, mine) and os.geteuid() == 0:
             return 0, 1
         return _OWNER, 0
 

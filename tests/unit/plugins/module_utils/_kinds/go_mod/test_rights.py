@@ -174,6 +174,20 @@ def test_what_lies_in_roots_folder_cannot_go_with_the_owners_rights(cache: synth
     assert got["example.com/mine@v1.0.0"] == got["cache/download/example.com/mine/@v/v1.0.0.zip"] == "other owner"
 
 
+def test_without_root_no_plan_promises_what_only_root_can_take(
+    cache: synthetic.Mod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else check mode would tell of evictions that no run ever carries out."""
+    monkeypatch.setattr(os, "geteuid", lambda: OWNER)
+    seen = cache.survey()
+    entries = seen.entries
+    held = {entries.key(row).decode() for row in range(len(entries)) if seen.holds[entries.hold[row]] == "other owner"}
+    assert any(entries.owner) is False
+    assert {name for name in held if "roots@" in name} == {"example.com/roots@v1.0.0"}
+    assert "cache/download/example.com/roots/@v/v1.0.0.zip" in held
+    assert not any("mine" in name for name in held)
+
+
 def test_in_a_cache_of_root_nothing_changes(tmp_path: pathlib.Path) -> None:
     cache = synthetic.Mod(tmp_path.resolve() / "mod")
     cache.add(MINE)
