@@ -22,7 +22,8 @@ from . import ASIDE, EXECUTABLE, LEFTOVER, OUTPUT, QUARANTINED
 
 _SETTLE = 1.0
 _ASIDE_AT_ONCE = 64
-_SLICE = 1000
+# Outputs that may go below the floor between two looks for running Go tools.
+_LEAVE = 1000
 # Entries go folder by folder, so that no two threads wait for the lock of the same one, but in slices that keep their
 # order: each slice has about this many entries for each of the 256 folders.
 _PIECE = 32
@@ -40,6 +41,25 @@ def apply(root: Root, plan: CachePlan, job: Job) -> Outcome:
     """
     eviction = _Eviction(root, plan, job)
     return eviction.out.run(eviction.run)
+
+
+class _Leave:
+    """Leave to evict below the floor, a thousand entries at a time, each after a look for running Go tools."""
+
+    def __init__(self, scan: Callable[[], core.Activity]) -> None:
+        self._scan = scan
+        self._lock = threading.Lock()
+        self._left = 0
+        self._busy = False
+
+    def take(self, count: int) -> bool:
+        """Whether *count* entries may go now; never again once a tool was seen."""
+        with self._lock:
+            if self._left < count and not self._busy:
+                self._busy = bool(self._scan().who)
+                self._left = max(_LEAVE, count)
+            self._left -= count
+            return not self._busy
 
 
 class _Eviction:
@@ -154,11 +174,15 @@ class _Eviction:
         So a file is renamed aside, looked at again, and given its name back if somebody has read or marked it.
         """
         if self.job.below_floor:
-            for at in range(0, len(rows), _SLICE):
-                if self.job.scan().who:
-                    self._busy(rows[at:])
-                    return
-                self._by_folder(rows[at : at + _SLICE], self._evict_files)
+            leave = _Leave(self.job.scan)
+
+            def with_leave(fd: int, mine: array[int]) -> None:
+                if leave.take(len(mine)):
+                    self._evict_files(fd, mine)
+                else:
+                    self._busy(mine)
+
+            self._by_folder(rows, with_leave)
             return
         if not rows:
             return
