@@ -14,7 +14,7 @@ import os
 import re
 import stat
 import threading
-from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from .._core.evict import Outcome
 from .._core.survey import SECOND, Entries, Tier
@@ -25,7 +25,9 @@ from .go_work import trees
 
 NAME = ".gofleet-quarantine"
 TIER = Tier("quarantined", "nothing", 0, True, True)
-_RUN = re.compile(r"([0-9]{1,12})-([0-9a-f]{12})\Z")
+# A removal that was killed must not be undone by halves: from its beginning the folder is no run's any more.
+_GOING = ".going"
+_RUN = re.compile(r"([0-9]{1,12})-([0-9a-f]{12})(\.going)?\Z")
 # An executable of a build cache is a folder; modules may be called example.com/daemon-d.
 _EXECUTABLE = re.compile(r"[0-9a-f]{64}-d\Z")
 _DEEPEST = 512
@@ -33,7 +35,8 @@ _NAMES = 1 << 62
 
 
 class Kept(NamedTuple):
-    """One run's quarantine: ``ends`` in Unix seconds; bytes and inodes that its removal gives back."""
+    """One run's quarantine: ``ends`` in Unix seconds; bytes and inodes that its removal gives back. Where a removal has
+    begun, ``run`` is '' and the end 0."""
 
     name: str
     run: str
@@ -72,7 +75,8 @@ def kept(base: int, root: Root) -> List[Kept]:
             if match is None or not stat.S_ISDIR(st.st_mode):
                 continue
             size, freed, inodes, owned = measure(name, fd, root)
-            found.append(Kept(name, match.group(2), int(match.group(1)), st, size, freed, inodes, owned))
+            run, ends = ("", 0) if match.group(3) else (match.group(2), int(match.group(1)))
+            found.append(Kept(name, run, ends, st, size, freed, inodes, owned))
     finally:
         os.close(fd)
     return sorted(found, key=lambda one: (one.ends, one.name))
@@ -113,11 +117,14 @@ def survey(base: int, prefix: str, root: Root, entries: Entries, tier: int, hold
         )
         if not one.owned:
             entries.hold[row] = hold
-        told.append({"run": one.run, "ends": one.ends, "bytes": one.freed, "inodes": one.inodes})
+        if one.run:
+            told.append({"run": one.run, "ends": one.ends, "bytes": one.freed, "inodes": one.inodes})
     return told
 
 
-def remove(base: int, root: Root, name: str, inode: int) -> Tuple[int, int, Tuple[Tuple[str, str], ...]]:
+def remove(
+    base: int, root: Root, name: str, inode: int, step: Callable[[str], None]
+) -> Tuple[int, int, Tuple[Tuple[str, str], ...]]:
     """Removes the quarantine folder *name* for good: bytes and inodes given back, and names that stayed with reasons.
 
     Raises OSError, also where it is another folder than *inode*.
@@ -126,6 +133,12 @@ def remove(base: int, root: Root, name: str, inode: int) -> Tuple[int, int, Tupl
         raise OSError(22, "not the name of a quarantine", name)
     fd = open_all(base, root)
     try:
+        if dirs.lstat(name, fd).st_ino != inode:
+            raise OSError(116, "another folder than planned", name)
+        if not name.endswith(_GOING):
+            os.rename(name, name + _GOING, src_dir_fd=fd, dst_dir_fd=fd)
+            name += _GOING
+        step("quarantine ends")
         gone = remove_tree(name, fd, root.mount, root.device, inode, root.uid)
     finally:
         os.close(fd)
@@ -160,7 +173,7 @@ class Shelf:
     """The quarantine of the present run; made when the first entry comes. Thread-safe."""
 
     def __init__(self, base: int, root: Root, name: str) -> None:
-        if _RUN.match(name) is None:
+        if _RUN.match(name) is None or name.endswith(_GOING):
             raise ValueError("%r is no name of a quarantine" % name)
         self._base = base
         self._root = root
@@ -172,6 +185,11 @@ class Shelf:
         """Moves *name* from below *dir_fd* to where *path* (below the cache's root) is kept. Raises OSError."""
         folder, _slash, leaf = path.rpartition("/")
         move(name, dir_fd, leaf, self._folder(folder))
+
+    def copy(self, name: str, dir_fd: int, path: str) -> None:
+        """Keeps a second name of the file *name*, which stays where it is. Raises OSError."""
+        folder, _slash, leaf = path.rpartition("/")
+        os.link(name, leaf, src_dir_fd=dir_fd, dst_dir_fd=self._folder(folder), follow_symlinks=False)
 
     def _folder(self, folder: str) -> int:
         with self._lock:

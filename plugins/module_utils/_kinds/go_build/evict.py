@@ -10,7 +10,7 @@ import stat
 import threading
 import time
 from array import array
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 from ..._core import evict as core
 from ..._core.evict import Job, Outcome
@@ -72,6 +72,9 @@ class _Eviction:
         self._fds: Dict[str, int] = {}
         self._lock = threading.Lock()
         self._shelf = quarantine.Shelf(root.fd, root, job.aside) if job.aside else None
+        # Findings of which the quarantine has a second name already, and facts that must stay, with the reason.
+        self._kept: Set[int] = set()
+        self._not_kept: Dict[int, str] = {}
         self.stayed = 0
         # File systems stamp with the time of the last tick (CONFIG_HZ), some milliseconds behind the clock.
         self.begun = time.time_ns() - 20_000_000
@@ -81,6 +84,7 @@ class _Eviction:
         for row in self.plan.rows:
             phases[self.entries.phase[row]].append(row)
         try:
+            self._keep_findings(phases[0])
             if not self._by_folder(phases[0], self._evict_files):
                 self._cut(phases[1] + phases[2])
                 return
@@ -101,6 +105,28 @@ class _Eviction:
                     os.close(fd)
             if self._shelf is not None:
                 self._shelf.close()
+
+    def _keep_findings(self, actions: Sequence[int]) -> None:
+        """Puts a second name of all findings into the quarantine before their facts come there.
+
+        Facts that an undo brings back without their findings would lie. These may go later, in another run, or never.
+        """
+        if self._shelf is None:
+            return
+        entries = self.entries
+        findings: Dict[int, List[int]] = {}
+        for row, phase in enumerate(entries.phase):
+            if phase == 1:
+                findings.setdefault(entries.guard[row], []).append(row)
+        for facts in actions:
+            for row in findings.get(facts, ()):
+                path = self._path(row)
+                try:
+                    self._shelf.copy(path[3:], self._shard(path[:2]), path)
+                    self._kept.add(row)
+                except OSError as exc:
+                    self._not_kept[facts] = os.strerror(exc.errno or 0)
+        self.job.step("findings kept")
 
     def _pieces(self, rows: Sequence[int]) -> _Batch:
         """Splits rows into pieces of one folder each, neighbours in different folders, roughly in the rows' order."""
@@ -228,7 +254,10 @@ class _Eviction:
     def _let_go(self, row: int, fd: int, name: str, st: Optional[os.stat_result]) -> None:
         """The end of an eviction: the file is removed, or moved to the run's quarantine. Raises OSError."""
         freed = 0 if st is None else dirs.freed_by_unlink(st)
-        if self._shelf is not None and self.entries.tier[row] != LEFTOVER:
+        if row in self._kept:
+            os.unlink(name, dir_fd=fd)
+            self.out.done(0, 0, row=row, aside=0 if st is None else st.st_blocks * 512)
+        elif self._shelf is not None and self.entries.tier[row] != LEFTOVER:
             self._shelf.take(name, fd, self._path(row))
             self.out.done(0, 0, row=row, aside=freed)
         else:
@@ -346,7 +375,9 @@ class _Eviction:
     def _evict_files(self, fd: int, rows: Sequence[int]) -> None:
         guard = self.entries.guard
         for row in rows:
-            if guard[row] < 0 or not self._stays_with(row):
+            if row in self._not_kept:
+                self._stay(core.ERROR, row, "its findings cannot be kept with it: %s" % self._not_kept[row])
+            elif guard[row] < 0 or not self._stays_with(row):
                 self._evict(row, fd)
 
     def _evict(self, row: int, fd: int) -> None:
@@ -393,7 +424,9 @@ class _Eviction:
     def _end_quarantine(self, row: int) -> None:
         try:
             name = self._path(row).rpartition("/")[2]
-            freed, inodes, left = quarantine.remove(self.root.fd, self.root, name, self.entries.inode[row])
+            freed, inodes, left = quarantine.remove(
+                self.root.fd, self.root, name, self.entries.inode[row], self.job.step
+            )
         except FileNotFoundError:
             self.out.skip(core.GONE, self._path(row), self.entries.freed[row])
         except OSError as exc:

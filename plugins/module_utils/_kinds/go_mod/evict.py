@@ -394,7 +394,7 @@ class _Eviction:
     def _end_quarantine(self, row: int, base: int) -> None:
         try:
             name = self._path(row).rpartition("/")[2]
-            freed, inodes, left = quarantine.remove(base, self.root, name, self.entries.inode[row])
+            freed, inodes, left = quarantine.remove(base, self.root, name, self.entries.inode[row], self.job.step)
         except FileNotFoundError:
             self._skip(core.GONE, row)
         except OSError as exc:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import pathlib
 import time
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, Set, Tuple
 
 import pytest
 
@@ -318,3 +318,85 @@ def test_a_module_that_is_called_like_an_output_comes_back(agent: Any) -> None:
     agent.purge(MOD_GRACE, agent.mod.path)
     assert mod_back(agent)["restored_entries"] == 1
     assert tree(agent.mod.path) == before
+
+
+def vet_state(made: Dict[str, pathlib.Path]) -> Set[str]:
+    return {name for name, path in made.items() if path.exists()}
+
+
+def facts_lie(made: Dict[str, pathlib.Path]) -> bool:
+    """Whether go vet, which takes facts for the whole answer, would pass without its findings."""
+    there = vet_state(made)
+    return "facts" in there and not {"findings", "findings_d"} <= there
+
+
+def test_facts_stay_in_quarantine_when_a_later_run_took_what_the_findings_say(agent: Any) -> None:
+    """The outputs' margin of an hour: actions go in one run, and what they name in the next."""
+    made = agent.build.vet("p", 10.02 * DAY)
+    agent.build.put(synthetic.sha("young"), b"young")
+    first = agent.purge(GRACE, agent.build.path)
+    assert vet_state(made) == {"facts_d", "findings_d"}
+    agent.purge({"max_age": "9d", "private": []}, agent.build.path)
+    assert vet_state(made) == set()
+    done = back(agent, first["quarantine_run"])
+    assert not facts_lie(made)
+    assert {item["reason"] for item in done["left_out"]} == {"its output is gone", "its findings are gone"}
+
+
+@pytest.mark.parametrize("word", ["findings kept", "actions", "findings", "quiet"])
+def test_a_run_that_is_killed_never_leaves_facts_in_quarantine_without_their_findings(agent: Any, word: str) -> None:
+    made = agent.build.vet("p", 90 * DAY)
+    agent.build.put(synthetic.sha("young"), b"young")
+    child = os.fork()
+    if child == 0:
+        agent.purge(GRACE, agent.build.path, step=lambda name: os._exit(9) if name == word else None)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    # Whatever comes between: the findings, alone in the cache, go for good.
+    for path in (made["findings"],):
+        if path.exists():
+            path.unlink()
+    back(agent)
+    assert not facts_lie(made)
+    assert vet_state(made) == set(made)
+
+
+def test_an_undo_that_is_killed_never_makes_the_next_one_lie(purged: Any) -> None:
+    """Between the two somebody evicts the findings that have come back already."""
+    agent, before, _result = purged
+    made = {"p1": agent.build.vet("p1"), "p3": agent.build.vet("p3")}
+    for files in made.values():
+        for path in files.values():
+            path.unlink()
+    findings = {str(files["findings"].relative_to(agent.build.path)) for files in made.values()}
+    count = [0]
+
+    def step(_name: str) -> None:
+        count[0] += 1
+        if findings <= set(tree(agent.build.path)):
+            os._exit(9)
+
+    child = os.fork()
+    if child == 0:
+        back(agent, step=step)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    for name in findings:
+        (agent.build.path / name).unlink()
+    back(agent)
+    assert not any(facts_lie(files) for files in made.values())
+    assert set(tree(agent.build.path)) == set(before)
+
+
+def test_a_quarantine_whose_end_was_killed_is_never_undone_by_halves(purged: Any) -> None:
+    agent, _before, _result = purged
+    agent.later(3)
+    child = os.fork()
+    if child == 0:
+        end = {"max_age": "300d", "private": []}
+        agent.purge(end, agent.build.path, step=lambda n: os._exit(9) if n == "quarantine ends" else None)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert back(agent)["caches"] == []
+    agent.purge({"max_age": "300d", "private": []}, agent.build.path)
+    assert not (agent.build.path / quarantine.NAME).exists()
