@@ -61,7 +61,8 @@ options:
       - V(busy); what becomes of a cache that Go tools are using, or may be using; V(floor) (default, the floor and the
         order of eviction protect what they use), V(skip), V(wait) (half of the time limit, then skip) or V(fail).
       - V(quarantine); for so long what goes is kept beside the cache and can be brought back by
-        M(gofleet.cache.cache_undo). It gives nothing back before. Off by default, and where space is short.
+        M(gofleet.cache.cache_undo). It gives nothing back before. Off by default, and where space is short. Work
+        folders and toolchains of tool caches have none and go at once.
       - V(network_agent); the host name of the one agent that cleans the caches on network file systems. Without it they
         are left alone.
       - V(time_limit) (default V(10m)); then the run stops where it is safe and tells what it did.

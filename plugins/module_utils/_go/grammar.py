@@ -518,6 +518,15 @@ def check_url(name: str, url: str, schemes: t.Sequence[str]) -> list[Fault]:
 # GOPRIVATE, GONOPROXY, GONOSUMDB, GOINSECURE
 
 
+def split_globs(value: str) -> list[str]:
+    """The globs of a list as Go's matcher reads them: split at commas, one final slash dropped, empty ones skipped.
+
+    Source: golang.org/x/mod/module MatchPrefixPatterns. Nothing is trimmed there.
+    """
+    items = (item[:-1] if item.endswith("/") else item for item in value.split(","))
+    return [item for item in items if item]
+
+
 def glob_is_valid(pattern: str) -> bool:
     """Whether path.Match of Go's standard library accepts the pattern (Go: path/match.go, ErrBadPattern)."""
     position = 0

@@ -266,7 +266,8 @@ class _Purge:
     def _apply(self, cache: find.Cache, steps: planner.CachePlan) -> None:
         root = cache.root
         below = self.policy.floor < policies.FLOOR_LEAST and steps.idle
-        terms = act.Terms(self.deadline, below, self.options.threads, self.options.step, self.aside, self.options.stop)
+        aside = self.aside if _has_quarantine(cache.kind) else ""
+        terms = act.Terms(self.deadline, below, self.options.threads, self.options.step, aside, self.options.stop)
         parts = _by_owner(steps)
 
         def work(part: planner.CachePlan) -> act.Work:
@@ -274,7 +275,7 @@ class _Purge:
 
         first = parts.pop((root.uid, root.gid), steps._replace(rows=array("i"), reasons=array("B")))
         # A quarantine is its owner's: what needs root's rights could not be brought back by anybody else.
-        alone = os.geteuid() != 0 or bool(self.aside)
+        alone = os.geteuid() != 0 or bool(aside)
         others = [] if alone else [(owner, work(part)) for owner, part in parts.items()]
         try:
             out = act.carry_out(self.host, cache, steps.survey.details, terms, work(first), others)
@@ -311,9 +312,7 @@ class _Purge:
         result.update(
             changed=result["evicted_entries"] > 0,
             plan_digest=plan.digest,
-            quarantine_run=self.aside.rpartition("-")[2]
-            if result["evicted_entries"] and not self.options.check
-            else "",
+            quarantine_run=self.aside.rpartition("-")[2] if self._put_aside(mine) else "",
             planned_entries=plan.entries,
             predicted_bytes=sum(row["predicted_bytes"] for row in result["caches"]),
             largest=_largest(plan),
@@ -330,6 +329,12 @@ class _Purge:
             private_known=self._private() is not None,
         )
         return result
+
+    def _put_aside(self, mine: Sequence[find.Cache]) -> bool:
+        """Whether anything went from a cache that has a quarantine."""
+        return any(
+            c.root.path in self.outcomes and self.outcomes[c.root.path].evicted for c in mine if _has_quarantine(c.kind)
+        )
 
     def _add(
         self,
@@ -413,8 +418,15 @@ def _by_owner(steps: planner.CachePlan) -> Dict[Tuple[int, int], planner.CachePl
     return parts
 
 
+def _has_quarantine(kind: str) -> bool:
+    """Whether what goes from a cache of this kind can be kept and brought back."""
+    return KINDS[kind].undo is not None
+
+
 def _for_quarantine(steps: planner.CachePlan) -> int:
     """What a plan would put into quarantine, in bytes: all but leftovers and what has been in quarantine."""
+    if not _has_quarantine(steps.survey.cache.kind):
+        return 0
     entries, tiers = steps.survey.entries, steps.survey.tiers
     return sum(entries.freed[row] for row in steps.rows if tiers[entries.tier[row]].back != "nothing")
 

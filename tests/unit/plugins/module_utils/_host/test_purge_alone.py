@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import time
 from typing import Any, Dict, Iterator, Tuple
 
@@ -13,7 +14,8 @@ import pytest
 
 from ansible_collections.gofleet.cache.plugins.module_utils._core.evict import Activity
 from ansible_collections.gofleet.cache.plugins.module_utils._fs import mounts
-from ansible_collections.gofleet.cache.plugins.module_utils._host import act, purge
+from ansible_collections.gofleet.cache.plugins.module_utils._host import act, find, purge
+from ansible_collections.gofleet.cache.plugins.module_utils._kinds.go_work import live
 from ansible_collections.gofleet.cache.tests.fixtures import gocaches, synthetic
 
 DAY = synthetic.DAY
@@ -153,3 +155,36 @@ def test_with_a_quarantine_it_stays(foreign: Tuple[Any, str]) -> None:
     result = agent.purge(dict(OLD, quarantine="1d"), agent.build.path)
     assert {item["reason"] for item in result["left_out"]} >= {"other owner"}
     assert sorted(path.name for path in (agent.build.path / shard).iterdir()) == kept
+
+
+@pytest.mark.parametrize("owner", [0, 65534])
+def test_work_folders_go_at_once_whosever_they_are_and_whatever_the_quarantine(
+    old: Any, tmp_path: pathlib.Path, owner: int
+) -> None:
+    """They have no quarantine: nothing is told to lie in one, and no rights are wanting."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    place = tmp_path.resolve() / "work"
+    (place / "go-build123/b001").mkdir(parents=True)
+    (place / "go-build123/b001/importcfg").write_bytes(b"x" * 5000)
+    (place / "go-build123").chmod(0o700)
+    place.chmod(0o1777)
+    for path in (place / "go-build123", *(place / "go-build123").rglob("*")):
+        os.chown(path, owner, owner)
+    real = find._beside
+
+    def beside(*given: Any) -> Any:
+        """Nothing of this machine's own temporary files."""
+        return [cache for cache in real(*given) if cache.root.path == str(place)]
+
+    old.monkeypatch.setattr(find, "_beside", beside)
+    old.monkeypatch.setattr(live, "_go", lambda _base: None)  # whatever else this machine builds
+    old.settings(GOTMPDIR=str(place))
+    old.later(5)
+    policy = {"caches": [{"kind": "go-work", "max_age": "1d"}], "quarantine": "1d"}
+    check = purge.run(find.Request(), policy, purge.Options(True))
+    result = purge.run(find.Request(), policy, purge.Options(False))
+    assert list(place.iterdir()) == []
+    assert (result["evicted_entries"], result["left_out"], result["quarantine_run"]) == (1, [], "")
+    assert check["predicted_bytes"] == result["freed_bytes"] > 5000
+    assert all(row.get("quarantined_bytes", 0) == 0 for row in check["caches"] + result["caches"])
