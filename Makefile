@@ -14,7 +14,7 @@ PARTS ?= $(PART)
 FLAGS = $(if $(STRICT),--strict) $(if $(KEEP),--keep) $(if $(JOBS),--jobs $(JOBS))
 
 .DEFAULT_GOAL := help
-.PHONY: help test demo prove hosts clean
+.PHONY: help test demo prove bench hosts clean
 
 help:
 	@echo 'make demo              the whole job on an embedded fleet of three agents on this machine'
@@ -23,6 +23,7 @@ help:
 	@echo '                       KEEP=1: keep the work folder of a run that failed; JOBS=N: parts at a time'
 	@echo 'make test-PART         one part'
 	@echo 'make prove             the full proofs (docs/proofs.md); PARTS="fire truth": some; BUILDS=50 ...: other numbers'
+	@echo 'make bench             speed and memory beside rm, rmz, go clean, find and du; ARGS="--help" says more'
 	@echo 'make hosts             three test hosts with systemd, until Enter is pressed (as root, needs podman)'
 	@echo 'make clean             remove .build, where all of this keeps its files'
 	@echo 'The parts:'
@@ -41,6 +42,9 @@ demo:
 NUMBERS = BUILDS COMPARE CUTS GOS KILLS STEPS ROUNDS LIMIT SEED
 prove:
 	@$(HARNESS) prove -- $(foreach n,$(NUMBERS),$(if $($(n)),$(n)=$($(n)))) $(PARTS) $(ARGS)
+
+bench:
+	@$(PYTHON) -I -B tests/benchmark/run.py $(ARGS)
 
 hosts:
 	@$(HARNESS) hosts

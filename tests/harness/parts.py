@@ -37,7 +37,7 @@ def mypy(c: Context) -> Outcome:
     # From the folder above ansible_collections, so that a file has one name only.
     plugins = str((c.copy / "plugins").relative_to(c.root))
     outcome = c.check([*base, plugins], environ | {"MYPYPATH": str(c.root)}, c.root)
-    programs = [name for name in ("harness", "demo") if (c.copy / "tests" / name).is_dir()]
+    programs = [name for name in ("harness", "demo", "benchmark") if (c.copy / "tests" / name).is_dir()]
     controller = [*base, "--python-version", "3.11", *programs]
     outcome.add(c.check(controller, environ | {"MYPYPATH": str(c.copy / "tests")}, c.copy / "tests"))
     # These import the collection under its full name, the others do not: one file must not have two names.
@@ -304,6 +304,15 @@ def faults(c: Context) -> Outcome:
     return c.pytest(venv / "bin" / "python", ["tests/faults", "tests/prove"], c.environ(venv) | _go(c))
 
 
+def bench(c: Context) -> Outcome:
+    """The short sample of the benchmark: that everything is measured, never how fast it is."""
+    environ = c.environ(env.ensure_venv()) | _go(c)
+    program = str(c.copy / "tests" / "benchmark" / "run.py")
+    result = c.temp / "bench.json"
+    places = ["--work", str(c.temp / "bench"), "--json", str(result)]
+    return c.check(["python", "-I", "-B", program, "--short", *places], environ)
+
+
 def demo(c: Context) -> Outcome:
     program = c.copy / "tests" / "demo" / "run.py"
     if not program.exists():
@@ -335,7 +344,8 @@ PARTS = [
     _part(ansible_lint, "ansible-lint's production profile"),
     _part(demo, "the demonstration, as `make demo` runs it"),
     _part(integration, "ansible-test integration: modules run by Ansible", uses="ansible-test"),
-    _part(faults, "crashes, races and hostile trees"),
+    _part(faults, "crashes, races, hostile trees, and samples of the proofs"),
+    _part(bench, "a short sample of the benchmark: it measures, and judges nothing"),
     _part(molecule, "Molecule scenarios on this machine"),
     _part(on_hosts, "tests and Molecule scenarios on hosts with systemd", name="hosts"),
     _part(importer, "the archive that Galaxy gets, judged by Galaxy's importer"),
