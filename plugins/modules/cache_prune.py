@@ -372,10 +372,13 @@ def main() -> None:
             "plan": {"type": "str"},
             "return_plan": {"type": "bool", "default": False},
         },
-        mutually_exclusive=[("plan", "save_plan")],
         supports_check_mode=True,
     )
     params = module.params
+    if params["plan"] and params["save_plan"]:
+        module.fail_json(
+            msg="plan and save_plan: a plan is either carried out or made; give one of them", **schema.purge()
+        )
     # Where paths are named, they are proven to be caches in any case; who asks for a plan gets one.
     quick = params["plan"] is None and not any(
         params[name] for name in ("paths", "search_roots", "accounts", "save_plan", "return_plan")
