@@ -19,6 +19,7 @@ description:
 extends_documentation_fragment:
   - gofleet.cache._attributes
   - gofleet.cache._attributes.find
+  - gofleet.cache._attributes.result
 attributes:
   check_mode:
     support: full
@@ -123,6 +124,90 @@ truncated:
   returned: always
   type: bool
   sample: false
+plan_digest:
+  description: Always empty; an undo evicts and plans nothing.
+  returned: always
+  type: str
+  sample: ""
+planned_entries:
+  description: Always 0; an undo evicts and plans nothing.
+  returned: always
+  type: int
+  sample: 0
+predicted_bytes:
+  description: Always 0; an undo evicts and plans nothing.
+  returned: always
+  type: int
+  sample: 0
+evicted:
+  description: Always empty; an undo evicts and plans nothing.
+  returned: always
+  type: list
+  elements: dict
+  sample: []
+evicted_entries:
+  description: Always 0; an undo evicts and plans nothing.
+  returned: always
+  type: int
+  sample: 0
+freed_bytes:
+  description: Always 0; an undo evicts and plans nothing.
+  returned: always
+  type: int
+  sample: 0
+free_bytes_before:
+  description: Always 0; an undo evicts and plans nothing.
+  returned: always
+  type: int
+  sample: 0
+free_bytes_after:
+  description: Always 0; an undo evicts and plans nothing.
+  returned: always
+  type: int
+  sample: 0
+protected:
+  description: Always empty; an undo evicts and plans nothing.
+  returned: always
+  type: list
+  elements: dict
+  sample: []
+pending:
+  description: Always empty; an undo evicts and plans nothing.
+  returned: always
+  type: list
+  elements: dict
+  sample: []
+unreached:
+  description: Always empty; an undo evicts and plans nothing.
+  returned: always
+  type: list
+  elements: dict
+  sample: []
+findings:
+  description: What was noticed while looking for caches, each with C(code), C(severity), C(path) and C(text).
+  returned: always
+  type: list
+  elements: dict
+  sample: []
+looked_at:
+  description: Every place that was looked at for caches.
+  returned: always
+  type: list
+  elements: str
+  sample:
+    - /home/ci/.cache/go-build
+systems:
+  description: The CI systems found on the agent.
+  returned: always
+  type: list
+  elements: str
+  sample:
+    - gitlab
+private_known:
+  description: Whether a setting on the agent says which modules are private.
+  returned: always
+  type: bool
+  sample: true
 """
 
 from ansible.module_utils.basic import AnsibleModule

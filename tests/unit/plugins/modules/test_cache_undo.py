@@ -167,3 +167,8 @@ def test_an_undo_that_has_no_time_leaves_the_rest_in_quarantine(run: Run, cache:
     assert {item["reason"] for item in none["left_out"]} == {"time limit"}
     _code, done = run(paths=[str(cache.path)])
     assert (done["run"], done["restored_entries"]) == (name, 6)
+
+
+def test_every_key_of_a_result_is_documented() -> None:
+    assert set(undo.nothing()) - ALWAYS == {"changed"}
+    assert ALWAYS - set(undo.nothing()) == {"msg"}
