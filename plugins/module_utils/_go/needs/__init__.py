@@ -269,6 +269,10 @@ class _Reader:
             if not stat.S_ISREG(st.st_mode):
                 self.wrong(where, "not a regular file")
                 return None
+            if not st.st_size:
+                # Also what a symlink into /proc shows: to read /proc/kmsg would take the kernel's messages, and hang.
+                self.roots += 1
+                return b""
             if st.st_size > self.limits.file_bytes:
                 self.wrong(where, "%d bytes: too large for what it should be" % st.st_size)
                 return None
@@ -346,6 +350,8 @@ class _Reader:
         if folder in self.used:
             return
         self.used.add(folder)
+        if time.monotonic() - self.begun > self.limits.seconds:
+            raise _Stop("more than %g seconds; name the folders of projects only" % self.limits.seconds)
         try:
             opened = dirs.open_path(folder)
         except (FileNotFoundError, NotADirectoryError):
@@ -394,7 +400,7 @@ def _open(name: str, dir_fd: int) -> int:
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise OSError(errno.EINVAL, "a symlink to what is no file")
-        return os.open("/proc/self/fd/%d" % handle, os.O_RDONLY | os.O_CLOEXEC)
+        return os.open("/proc/self/fd/%d" % handle, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     finally:
         os.close(handle)
 

@@ -394,3 +394,21 @@ def test_what_go_itself_lists_with_a_zip_is_needed(tmp_path: pathlib.Path, go_bi
     ours = parse.mod_file((project / "go.mod").read_bytes())
     assert [(item["Path"], item["Version"]) for item in edited["Require"]] == list(ours.require)
     assert (edited["Go"], edited["Module"]["Path"]) == (ours.go, ours.module)
+
+
+def test_what_the_kernel_makes_up_is_never_read(tmp_path: pathlib.Path) -> None:
+    """A symlink to /proc/kmsg would hang root's run and take the kernel's messages; all such files say size 0."""
+    (tmp_path / "go.mod").symlink_to("/proc/self/environ")
+    found = needs.read([str(tmp_path)])
+    assert (found.complete, found.problems, found.labels) == (True, (), frozenset())
+
+
+def test_no_problem_repeats_what_another_file_holds(tmp_path: pathlib.Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("Hunter2-Token v1.2.3\n")
+    project = tmp_path / "p"
+    project.mkdir()
+    (project / "go.mod").symlink_to(secret)
+    found = needs.read([str(project)])
+    assert found.complete is False
+    assert "Hunter2" not in str(found.problems)
