@@ -486,10 +486,11 @@ def _pressure(works: Sequence[_Work], policy: Policy, context: Context, notes: L
             freed, inodes = work.end_grace(over, over_inodes)
             over, over_inodes = over - freed, over_inodes - inodes
         missing, missing_inodes = _shrink(mine, over, over_inodes, "free_space", policy.cheapest_first)
-        if missing:
-            notes.append("stop mark not reached: %d bytes more are asked than may be evicted" % missing)
-        if missing_inodes:
-            notes.append("stop mark not reached: %d inodes more are asked than may be evicted" % missing_inodes)
+        where = next(w.survey.cache.path for w in works if w.survey.cache.device == device)
+        for count, what in ((missing, "bytes"), (missing_inodes, "inodes")):
+            if count:
+                text = "stop mark not reached: %d %s more are asked than may be evicted, on the file system of %s"
+                notes.append(text % (count, what, where))
 
 
 def make(surveys: Sequence[Survey], policy: Policy, context: Context) -> Plan:

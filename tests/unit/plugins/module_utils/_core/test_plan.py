@@ -442,6 +442,16 @@ def test_a_budget_that_the_floor_forbids_is_told_not_forced() -> None:
     )
 
 
+def test_a_stop_mark_that_cannot_be_reached_names_the_file_system_and_what_is_missing() -> None:
+    wanted = {"free_space_above": DISK.free + 10**6, "free_inodes_above": DISK.inodes_free + 7}
+    got = plan([survey([Row(24 * 9, 10**5), Row(2, 10**6)], path="/a")], {"max_age": "36500d", "until": wanted})
+    assert chosen(got) == [0]
+    assert got.notes == (
+        "stop mark not reached: 900000 bytes more are asked than may be evicted, on the file system of /a",
+        "stop mark not reached: 6 inodes more are asked than may be evicted, on the file system of /a",
+    )
+
+
 def test_one_budget_holds_for_all_caches_of_a_kind_together() -> None:
     one = survey([Row(24 * 9), Row(24 * 3)], path="/a")
     two = survey([Row(24 * 8), Row(24 * 2)], path="/b")
