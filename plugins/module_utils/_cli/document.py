@@ -22,8 +22,6 @@ from .._core.units import BadPolicy
 DEFAULT_PATH = "/etc/gofleet-cache/policy.json"
 _LISTS = ("accounts", "paths", "search_roots")
 _KEYS = ("policy", *_LISTS, "discover")
-# What a policy may hold; only to tell somebody who wrote it one level too high.
-_POLICY_KEYS = ("floor", "time_limit", "when", "until", "caches", "max_age", "max_size", "keep", "wipe", "private")
 _LARGEST = 1 << 20
 
 
@@ -118,8 +116,10 @@ def parse(data: object, path: str = "") -> Document:
         raise BadPolicy("the document", data, "not an object with keys", "begin with {")
     for name in data:
         if name not in _KEYS:
+            from .._core.policy import KEYS
+
             near = difflib.get_close_matches(str(name), _KEYS, 1)
-            if name in _POLICY_KEYS:
+            if name in KEYS:
                 hint = 'a policy stands below the key "policy": {"policy": {"%s": ...}}' % name
             elif near:
                 hint = "did you mean %s?" % near[0]

@@ -30,7 +30,8 @@ _LIMITS = (
     "wipe",
 )
 _KEEPS = ("keep_needed_by", "keep_newest")
-_TOP = frozenset(
+#: Every key of a policy document.
+KEYS = frozenset(
     (
         "floor",
         "time_limit",
@@ -300,7 +301,7 @@ def parse(document: object, kinds: Iterable[str], apart: Iterable[str] = ()) -> 
     *apart*, which must be named. Raises BadPolicy.
     """
     kinds = tuple(kinds)
-    data = _completed(_mapping(document, "", _TOP))
+    data = _completed(_mapping(document, "", KEYS))
     floor = age(data["floor"], "floor") if "floor" in data else FLOOR_DEFAULT
     idle = data.get("idle", "")
     if idle not in ("", "scan", "asserted"):

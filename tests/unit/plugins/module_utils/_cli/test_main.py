@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.gofleet.cache.plugins.module_utils._cli import VERSION, document, main, tables
+from ansible_collections.gofleet.cache.plugins.module_utils._core import policy as policies
+from ansible_collections.gofleet.cache.plugins.module_utils._core import units
 from ansible_collections.gofleet.cache.plugins.module_utils._core.units import BadPolicy
 from ansible_collections.gofleet.cache.plugins.module_utils._host import purge, survey, undo, verify
 
@@ -107,6 +109,12 @@ def test_a_file_that_makes_no_sense_ends_with_2_and_touches_nothing(agent: Any, 
     assert (code, result["failed"], result["changed"]) == (2, True, False)
     assert says in result["msg"]
     assert agent.build.files() == before
+
+
+@pytest.mark.parametrize("key", sorted(policies.KEYS))
+def test_a_policy_one_level_too_high_is_told_where_it_belongs(key: str) -> None:
+    with pytest.raises(units.BadPolicy, match='a policy stands below the key "policy"'):
+        document.parse({key: 1})
 
 
 def test_a_file_that_is_not_there_is_an_error_where_it_was_named(agent: Any) -> None:

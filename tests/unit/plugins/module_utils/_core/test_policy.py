@@ -159,7 +159,7 @@ def test_a_private_list_that_is_empty_is_not_one_that_is_missing() -> None:
 
 
 _SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=12))
-_WORDS = st.sampled_from(sorted({*policy._TOP, *policy._RULE, *policy._WHEN, *policy._UNTIL}) + ["x"])
+_WORDS = st.sampled_from(sorted({*policy.KEYS, *policy._RULE, *policy._WHEN, *policy._UNTIL}) + ["x"])
 _VALUES = st.one_of(
     _SCALARS,
     st.sampled_from(
