@@ -647,7 +647,7 @@ def saved_policy(line: bytes) -> Mapping[str, Any]:
 def _object(line: bytes, number: int) -> Dict[str, Any]:
     try:
         found = json.loads(line.decode("utf-8", "surrogateescape"))
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise BadPlan("line %d of the plan is no JSON (%s)" % (number, exc)) from None
     if not isinstance(found, dict):
         raise BadPlan("line %d of the plan is no object" % number)
@@ -709,13 +709,14 @@ def _take(work: Optional[_Work], index: Mapping[int, int], item: Mapping[str, An
     try:
         path, inode, mtime, used = str(item["path"]), int(item["inode"]), int(item["mtime"]), int(item["used"])
         reason, amount = _R[item["reason"]], int(item["bytes"])
-    except (KeyError, TypeError, ValueError):
+        key = path.encode("utf-8", "surrogateescape")
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise BadPlan("line %d of the plan is no entry" % number) from None
     if work is None:
         return
     entries = work.survey.entries
     row = index.get(inode, -1)
-    if row < 0 or entries.key(row) != path.encode("utf-8", "surrogateescape"):
+    if row < 0 or entries.key(row) != key:
         work.lose("gone", path, amount)
     elif entries.mtime[row] != mtime or entries.used[row] != used:
         work.lose("used since", path, amount)

@@ -65,7 +65,8 @@ def parse_mountinfo(text: str) -> List[Mount]:
             fstype = fields[dash + 1]
             options = fields[5].split(",")
             atime = "none" if "noatime" in options else "relative" if "relatime" in options else "strict"
-            network = fstype in NETWORK_TYPES or (fstype.startswith("fuse.") and fstype != "fuse.fuse-overlayfs")
+            network = fstype in NETWORK_TYPES or fstype == "fuse" or fstype.startswith("fuse.")
+            network = network and fstype != "fuse.fuse-overlayfs"
             found.append(Mount(int(fields[0]), _unescape(fields[4]), fstype, atime, network))
         except (ValueError, IndexError):
             continue

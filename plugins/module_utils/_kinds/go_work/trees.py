@@ -163,7 +163,8 @@ class Eviction:
     def remove(self, row: int, name: str, fd: int, freed: int = 0, inodes: int = 0) -> None:
         """Removes the folder *name* and counts the eviction; *freed* and *inodes* went with it before."""
         try:
-            gone = remove_tree(name, fd, self.root.mount, self.root.device)
+            inode = self.entries.inode[row]
+            gone = remove_tree(name, fd, self.root.mount, self.root.device, inode, os.geteuid())
         except FileNotFoundError:
             self.out.done(freed, inodes, row=row)
             return

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Dict, List, Sequence
 
 import pytest
@@ -122,6 +123,18 @@ def test_another_digest_is_refused() -> None:
 def test_no_text_is_taken_for_a_plan_that_is_none(text: List[bytes]) -> None:
     with pytest.raises(planner.BadPlan):
         planner.from_saved([survey([500])], policies.parse(POLICY, KINDS, APART), context(), text, "0" * 64)
+
+
+@pytest.mark.parametrize(
+    "line", ['{"inode":1e999}', "[" * 100_000, '{"path":"\\ud800"}', '{"inode":NaN}', '{"reason":[]}', '{"bytes":"x"}']
+)
+def test_a_line_that_no_planner_wrote_is_told_as_such(line: str) -> None:
+    plan = make(survey([500]))
+    text = lines(plan)
+    if line.startswith("{"):
+        line = json.dumps(dict(json.loads(text[-1]), **json.loads(line)))
+    with pytest.raises(planner.BadPlan, match="line 3"):
+        again(plan, [survey([500])], [*text[:-1], line.encode() + b"\n"])
 
 
 def test_a_cache_that_is_no_longer_here_is_said() -> None:

@@ -32,6 +32,8 @@ def test_what_a_mount_records_of_access_is_read(option: str, atime: str) -> None
         ("nfs4", True),
         ("cifs", True),
         ("fuse.sshfs", True),
+        ("fuse", True),
+        ("fuseblk", False),
         ("fuse.fuse-overlayfs", False),
         ("overlay", False),
         ("xfs", False),

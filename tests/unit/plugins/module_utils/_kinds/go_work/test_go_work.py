@@ -215,6 +215,25 @@ def test_a_folder_swapped_after_the_last_look_gets_its_name_back(place: pathlib.
     assert (place / "old/b001/importcfg").exists()
 
 
+def test_a_folder_swapped_in_right_before_the_removal_stays(place: pathlib.Path) -> None:
+    """Where others may write the temporary directory without its sticky bit, they may rename what is in it."""
+    place.chmod(0o777)
+    make(place)
+    precious = place / "precious"
+    precious.mkdir()
+    (precious / "file").write_text("x")
+
+    def swap(name: str) -> None:
+        if name == "renamed":
+            (aside,) = place.glob("go-build123.evicted-*")
+            aside.rename(place / "elsewhere")
+            precious.rename(aside)
+
+    out = purge(place, swap)
+    (left,) = place.glob("go-build123.evicted-*")
+    assert ((left / "file").read_text(), out.evicted) == ("x", 0)
+
+
 @pytest.mark.parametrize("step", ["checked", "renamed", "deleted"])
 def test_what_a_killed_run_left_goes_next_time(place: pathlib.Path, step: str) -> None:
     make(place)
