@@ -178,7 +178,9 @@ class Field:
                 name, command = self._command(builder, mine)
                 done = self.lab.run(name, *command)
                 if done.returncode:
-                    failed.append(f"{name}: go {' '.join(command)}: {(done.stdout + done.stderr)[-600:]}")
+                    text = f"{name}: go {' '.join(command)}: {(done.stdout + done.stderr)[-600:]}"
+                    failed.append(text)
+                    say(text)
             return PER_ROUND
 
         def clean(stop: threading.Event) -> None:

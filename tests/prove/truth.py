@@ -17,6 +17,8 @@ from prove import cuts
 from prove.lab import DAY, Lab, copy, remove
 from prove.ready import Ready, clock
 
+from ansible_collections.gofleet.cache.plugins.module_utils._kinds import go_build
+
 BUILD = {"caches": [{"kind": "go-build", "max_age": "2h"}], "floor": "1h", "private": []}
 MOD = {"caches": [{"kind": "go-mod", "max_age": "30d"}], "floor": "1h", "private": []}
 ROOM = 96
@@ -31,7 +33,7 @@ class Table:
         self.problems: list[str] = []
 
     def add(self, what: str, rounds: int, wrong: int, must_be_wrong: bool = False) -> None:
-        self.rows.append({"go": self.toolchain, "what": what, "passes": rounds, "wrong": wrong})
+        self.rows.append({"go": self.toolchain, "what": what, "passes": rounds, "wrong": int(wrong)})
         if bool(wrong) != must_be_wrong:
             self.problems.append(f"{self.toolchain}: {what}: {wrong} of {rounds} passes gave a wrong answer")
 
@@ -190,6 +192,12 @@ def _on_full_disk(ready: Ready, grace: str) -> list[str]:
     return problems + ready.verdict() + lab.damaged()
 
 
+def _stores_findings(ready: Ready) -> bool:
+    """Whether this Go keeps vet's findings apart from its facts (newer ones do), so that one can outlive the other."""
+    actions = {path.name[:-2] for path in ready.mine if path.name.endswith("-a")}
+    return any(key in actions for name in actions for key in go_build.dependents(name))
+
+
 def _naive(ready: Ready, table: Table, chance: random.Random) -> None:
     """The counter-example: the same old entries, removed in random order and cut half-way; the same check."""
     wrong = 0
@@ -199,7 +207,10 @@ def _naive(ready: Ready, table: Table, chance: random.Random) -> None:
         for path in chance.sample(files, int(len(files) * share)):
             path.unlink()
         wrong += bool(ready.verdict(deep=False))
-    table.add("counter-example: random order, cut", 4, wrong, must_be_wrong=True)
+    if _stores_findings(ready):
+        table.add("counter-example: random order, cut", 4, wrong, must_be_wrong=True)
+    else:
+        table.add("random order, cut (this Go stores no findings)", 4, wrong)
 
 
 def run(top: pathlib.Path, gos: list[str], wanted: int, seed: int, say: Any) -> dict[str, Any]:
@@ -219,5 +230,7 @@ def run(top: pathlib.Path, gos: list[str], wanted: int, seed: int, say: Any) -> 
             remove(lab.top)
         rows += table.rows
         problems += table.problems
+    if not any(row["what"].startswith("counter-example") for row in rows):
+        problems.append("no Go version here stores findings: nothing shows that the check would find a lie")
     left_out = [] if len(names) >= 3 else [f"three Go versions: there are only {', '.join(names)}"]
     return {"rows": rows, "problems": problems, "left_out": left_out}
