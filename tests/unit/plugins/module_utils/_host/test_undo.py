@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import shutil
 import time
 from typing import Any, Dict, Set, Tuple
 
@@ -398,5 +399,15 @@ def test_a_quarantine_whose_end_was_killed_is_never_undone_by_halves(purged: Any
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
     assert back(agent)["caches"] == []
+    agent.purge({"max_age": "300d", "private": []}, agent.build.path)
+    assert not (agent.build.path / quarantine.NAME).exists()
+
+
+def test_a_quarantine_ends_though_go_has_cleaned_the_cache(purged: Any) -> None:
+    """``go clean -cache`` removes the shards, and knows nothing of the quarantine."""
+    agent, _before, _result = purged
+    for shard in agent.build.path.glob("[0-9a-f][0-9a-f]"):
+        shutil.rmtree(shard)
+    agent.later(3)
     agent.purge({"max_age": "300d", "private": []}, agent.build.path)
     assert not (agent.build.path / quarantine.NAME).exists()
