@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import ast
+import fcntl
 import os
 import pathlib
 import re
@@ -247,3 +248,29 @@ def test_a_linked_cache_is_cleaned_where_it_lies_and_the_link_stays(tmp_path: pa
     assert link.is_symlink()
     assert build.files() == []
     assert result["freed_bytes"] == before > 0
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_download_that_outlasts_every_age_keeps_its_file(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F01: Go holds the version's lock as long as it downloads or extracts; afterwards what it left goes."""
+    mod = synthetic.Mod(tmp_path.resolve() / "mod")
+    mod.add("example.com/a@v1.0.0", tree=False)
+    mod.add("example.com/b@v1.0.0")
+    zipped = mod.at("example.com/a@v1.0.0", "zip").with_name("v1.0.0.zip123456.tmp")
+    zipped.write_bytes(b"half")
+    tree = mod.path / "example.com/a@v1.0.0.tmp-123"
+    tree.mkdir()
+    monkeypatch.setenv("GOFLEET_CACHE_TEST_NOW", str(int(time.time() + 90 * DAY)))
+    request = find.Request(paths=[str(mod.path)], discover=False)
+    policy = {"max_age": "80d", "private": []}
+    with open(mod.at("example.com/a@v1.0.0", "lock"), "rb") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        result = purge.run(request, policy, purge.Options(False))
+        assert zipped.exists()
+        assert tree.exists()
+        assert "locked" in {item["reason"] for item in result["left_out"]}
+    purge.run(request, policy, purge.Options(False))
+    assert not zipped.exists()
+    assert not tree.exists()

@@ -18,6 +18,7 @@ import errno
 import fcntl
 import os
 import random
+import re
 import stat
 import time
 from typing import Dict, List, NamedTuple, Optional, Set, Tuple
@@ -33,6 +34,7 @@ from .. import quarantine
 from . import BARE, CLONE, LEFTOVER, QUARANTINED, TOOLCHAIN, TREE, ZIP, without_copies
 from .survey import clone_used
 
+_ZIP_TMP = re.compile(r"(.+)\.zip[0-9]+\.tmp\Z")
 _BATCH = 16
 _SETTLE = 1.0
 _HITS = 3
@@ -225,7 +227,9 @@ class _Eviction:
         except OSError as exc:
             self._skip(core.CHANGED, row, os.strerror(exc.errno or 0))
             return
+        lock = -1
         try:
+            lock = self._writers_lock(parent, name, fd)
             st = dirs.lstat_or_none(name, fd)
             directory = ".tmp-" in name and not name.endswith(".tmp")
             if not self._same(row, st, directory):
@@ -235,10 +239,42 @@ class _Eviction:
             elif st is not None:
                 os.unlink(name, dir_fd=fd)
                 self.out.done(dirs.freed_by_unlink(st), row=row)
+        except BlockingIOError:
+            self._skip(core.LOCKED, row)
         except OSError as exc:
             self._skip(core.ERROR, row, os.strerror(exc.errno or 0))
         finally:
+            if lock >= 0:
+                os.close(lock)
             os.close(fd)
+
+    def _writers_lock(self, parent: str, name: str, fd: int) -> int:
+        """The lock that Go holds while it downloads a zip or extracts a tree (modfetch.lockVersion), -1 where none is.
+
+        A download may outlast any age. Raises BlockingIOError while somebody holds it.
+        """
+        zipped = _ZIP_TMP.match(name)
+        folder = -1
+        try:
+            if zipped is not None and parent.endswith("/@v"):
+                version, folder = zipped.group(1), os.dup(fd)
+            else:
+                path, _at, version = ("%s/%s" % (parent, name.rpartition(".tmp-")[0])).rpartition("@")
+                if not path or name.endswith(".tmp"):
+                    return -1
+                folder = self._walk("cache/download/%s/@v" % path.lstrip("/"))
+            lock = os.open(version + ".lock", os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+        except OSError:
+            return -1
+        finally:
+            if folder >= 0:
+                os.close(folder)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise
+        return lock
 
     def _remove(self, row: int, name: str, fd: int, more: int = 0) -> None:
         """Removes what was set aside, and nothing else that may have taken its name; *more* bytes went before it.
