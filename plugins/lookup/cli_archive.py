@@ -5,18 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import stat
-import tempfile
-import typing as t
-
-from ansible import constants as C
-from ansible.errors import AnsibleError
-from ansible.plugins.lookup import LookupBase
-
-from ansible_collections.gofleet.cache.plugins.plugin_utils import _archive
-
 DOCUMENTATION = r"""
 name: cli_archive
 short_description: The program gofleet-cache as one file, made from this collection
@@ -74,6 +62,18 @@ _raw:
   sample:
     - /home/user/.ansible/tmp/ansible-local-4242qxyz/gofleet-cache-4f9c6f0b3f1c2a5d.pyz
 """
+
+import hashlib
+import os
+import stat
+import tempfile
+import typing as t
+
+from ansible import constants as C
+from ansible.errors import AnsibleError
+from ansible.plugins.lookup import LookupBase
+
+from ansible_collections.gofleet.cache.plugins.plugin_utils import _archive
 
 
 def write(data: bytes, folder: str) -> str:

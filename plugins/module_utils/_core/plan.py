@@ -423,7 +423,7 @@ def _budgets(works: Sequence[_Work], policy: Policy, notes: List[str]) -> None:
                 _note(notes, missing, "max_size_each of %s not reached" % name)
             if rule.max_entries is not None:
                 left = len(work.survey.entries) - sum(1 for c in work.chosen if c)
-                _count(work, left - rule.max_entries, notes)
+                _count(work, left - rule.max_entries, policy.cheapest_first, notes)
         if rule.max_size is not None:
             over = sum(_allocated(work) for work in mine) - rule.max_size
             missing, _i = _shrink(mine, over, 0, "max_size", policy.cheapest_first)
@@ -434,8 +434,8 @@ def _budgets(works: Sequence[_Work], policy: Policy, notes: List[str]) -> None:
         _note(notes, missing, "max_size_all not reached")
 
 
-def _count(work: _Work, over: int, notes: List[str]) -> None:
-    for row in work.candidates():
+def _count(work: _Work, over: int, cheapest: bool, notes: List[str]) -> None:
+    for _work, row in _merged([work], cheapest):
         if over <= 0:
             return
         guard = work.survey.entries.guard[row]

@@ -10,7 +10,7 @@ import fcntl
 import mmap
 import os
 import struct
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .._core import evict as core
 from .._fs import worker
@@ -61,11 +61,12 @@ def _forgetter(host: find.Host, cache: find.Cache, details: Mapping[str, Any]) -
     return forget
 
 
-def users(cache: find.Cache) -> core.Activity:
-    """The Go tools that may use a cache right now; nobody where the kind's survey holds what is in use by itself."""
+def users(cache: find.Cache, seen: Optional[running.Scan] = None) -> core.Activity:
+    """The Go tools that may use a cache right now (or were there in the scan *seen*); nobody where the kind's survey
+    holds what is in use by itself."""
     if KINDS[cache.kind].apart:
         return core.Activity((), os.geteuid() == 0)
-    seen = running.scan()
+    seen = running.scan() if seen is None else seen
     inside = any(tool.layers for tool in seen.tools)
     above = running.above(cache.root.fd) if inside else frozenset()
     return running.users_of(seen, cache.root.device, cache.root.inode, cache.kind, above)

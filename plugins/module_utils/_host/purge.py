@@ -115,7 +115,7 @@ class _Purge:
         near = [c for c in mine if c.root.device in acting]
         self._look_around(near)
         # Asked once: the floor and the plan must go by the same answer.
-        self.idle = all(self._proven_idle(cache) for cache in mine)
+        self.idle = all(self._proven_idle(cache) for cache in mine if cache.root.path not in self.alone)
         surveys = look.surveys(self.host, [c for c in near if c.root.path not in self.alone])
         others = {c.root.path: look.survey(c) for c in self.host.caches if c not in mine} if acting or not mine else {}
         if len(near) < len(mine):
@@ -124,7 +124,7 @@ class _Purge:
         self.needed = self._needed()
         self.record.look(list(surveys.values()), self._unneeded)
         plan = self._plan(list(surveys.values()), mine, disks, saved)
-        self.aside = self._quarantine(plan)
+        self.aside = self._quarantine(plan, disks)
         kept = plans.save(plan) if self.options.save and not self.options.check else ""
         if not self.options.check and not self.options.save:
             for cache, steps in ((c, p) for c in mine for p in plan.caches if p.survey.cache.path == c.root.path):
@@ -155,6 +155,7 @@ class _Purge:
     def _look_around(self, caches: Sequence[find.Cache]) -> None:
         """Who uses the caches, and which of them this run leaves alone for it."""
         table = mounts.by_id()
+        seen = running.scan()
         for cache in caches:
             path = cache.root.path
             mount = table.get(cache.root.mount)
@@ -163,7 +164,7 @@ class _Purge:
                 me = _names_of_this_host()[0]
                 self.alone[path] = "on a network file system, cleaned by %s; this is %s" % (who, me)
             else:
-                self.activity[path] = act.users(cache)
+                self.activity[path] = act.users(cache, seen)
         if self.policy.busy == "floor":
             return
         while True:
@@ -176,7 +177,8 @@ class _Purge:
             if not busy or self.policy.busy != "wait" or late or self.options.check or self.options.stop():
                 break
             time.sleep(min(1.0, self.policy.time_limit / 10))
-            self.activity.update((c.root.path, act.users(c)) for c in busy)
+            seen = running.scan()
+            self.activity.update((c.root.path, act.users(c, seen)) for c in busy)
         if self.options.check and self.policy.busy == "wait":
             return
         for cache in busy:
@@ -187,13 +189,13 @@ class _Purge:
                 raise Failed("%s: %s, and the policy says to fail then (busy: fail)" % (path, why), schema.purge())
             self.alone[path] = why
 
-    def _quarantine(self, plan: planner.Plan) -> str:
+    def _quarantine(self, plan: planner.Plan, disks: Mapping[int, planner.Disk]) -> str:
         """The name of this run's quarantine; '' where there is none."""
         if not self.policy.quarantine:
             return ""
-        if self.policy.when is not None or any(
-            planner.REASONS[r] == "free_space" for c in plan.caches for r in c.reasons
-        ):
+        pressed = any(planner.REASONS[r] == "free_space" for c in plan.caches for r in c.reasons)
+        full = any(_is_full(disks.get(c.survey.cache.device)) for c in plan.caches if c.rows)
+        if self.policy.when is not None or pressed or full:
             self.notes.append("space is short: what goes is not kept in quarantine")
             return ""
         run = hashlib.sha256(("%s %d" % (plan.digest, time.time_ns())).encode()).hexdigest()[:12]
@@ -436,6 +438,13 @@ def _largest(plan: planner.Plan) -> List[Dict[str, Any]]:
     every = ((steps.survey.entries.freed[row], at, steps) for steps in plan.caches for at, row in enumerate(steps.rows))
     found = heapq.nlargest(_LARGEST, every, key=lambda item: item[0])
     return [dict(planner.entry(steps, at), cache=steps.survey.cache.path) for _freed, at, steps in found]
+
+
+def _is_full(disk: Optional[planner.Disk]) -> bool:
+    """Whether less than a tenth of a file system's bytes or inodes is free; also where that is not known."""
+    if disk is None or not disk.known:
+        return True
+    return disk.free * 10 < disk.total or (disk.inodes > 0 and disk.inodes_free * 10 < disk.inodes)
 
 
 def _names_of_this_host() -> Tuple[str, ...]:

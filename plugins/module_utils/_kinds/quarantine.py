@@ -142,10 +142,7 @@ def remove(
         gone = remove_tree(name, fd, root.mount, root.device, inode, root.uid)
     finally:
         os.close(fd)
-    try:
-        os.rmdir(NAME, dir_fd=base)
-    except OSError:
-        pass  # other runs' are still in it
+    drop_empty(base)
     return gone.freed, gone.inodes, gone.left
 
 
@@ -297,7 +294,12 @@ def tidy(base: int, root: Root, name: str, out: Outcome) -> None:
         remove_tree(name, top, root.mount, root.device, 0, root.uid)
     finally:
         os.close(top)
+    drop_empty(base)
+
+
+def drop_empty(base: int) -> None:
+    """Removes the folder of all quarantines where nothing is in it, such as after a run that was killed."""
     try:
         os.rmdir(NAME, dir_fd=base)
     except OSError:
-        pass
+        pass  # other runs' are still in it, or there is none

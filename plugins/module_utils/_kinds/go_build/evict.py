@@ -105,6 +105,7 @@ class _Eviction:
                     os.close(fd)
             if self._shelf is not None:
                 self._shelf.close()
+            quarantine.drop_empty(self.root.fd)
 
     def _keep_findings(self, actions: Sequence[int]) -> None:
         """Puts a second name of all findings into the quarantine before their facts come there.

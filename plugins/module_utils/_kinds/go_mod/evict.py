@@ -112,6 +112,7 @@ class _Eviction:
         finally:
             if self._shelf is not None:
                 self._shelf.close()
+            quarantine.drop_empty(base)
             os.close(base)
 
     def _run(self, by_tier: Dict[int, List[int]]) -> None:

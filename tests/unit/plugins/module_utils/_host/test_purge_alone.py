@@ -36,7 +36,7 @@ def uses(agent: Any, *answers: Activity) -> None:
     """From now on the scan answers this, the last one for ever."""
     rest = list(answers)
 
-    def users(_cache: object) -> Activity:
+    def users(_cache: object, _seen: object = None) -> Activity:
         return rest.pop(0) if len(rest) > 1 else rest[0]
 
     agent.monkeypatch.setattr(act, "users", users)
