@@ -78,8 +78,12 @@ def _read(path: str) -> str:
             raise BadFile("%s: not a file; a policy is a file with JSON in it" % path)
         if st.st_size > _LARGEST:
             raise BadFile("%s: %d bytes are too much for a policy (at most %d)" % (path, st.st_size, _LARGEST))
+        # Whoever can write it decides what root evicts.
+        if os.geteuid() == 0 and st.st_uid != 0:
+            raise BadFile(
+                "%s: it belongs to uid %d; root takes a policy only from a file of its own" % (path, st.st_uid)
+            )
         if os.geteuid() == 0 and st.st_mode & 0o022:
-            # Whoever can write it decides what root evicts.
             raise BadFile(
                 "%s: others than its owner may write it (mode %04o); chmod go-w" % (path, st.st_mode & 0o7777)
             )

@@ -437,3 +437,12 @@ def test_a_bad_policy_is_told_although_there_is_room(agent: Any) -> None:
     code, _out, err = agent.run("prune")
     assert code == 2
     assert "policy: caches[0].max_agee: unknown key" in err
+
+
+def test_root_takes_no_policy_from_another_users_file(agent: Any) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    agent.policy(max_age="1d")
+    os.chown(agent.file, 65534, 65534)
+    code, _out, err = agent.run("prune", "--check")
+    assert (code, "belongs to uid 65534" in err) == (2, True)
