@@ -30,7 +30,7 @@ attributes:
 options:
   run:
     description:
-      - Which purge to undo; its C(quarantine_run), or V(latest) for the one whose quarantine ends last.
+      - Which purge to undo; its C(quarantine_run), or V(latest) for the newest that is in quarantine.
     type: str
     default: latest
   time_limit:
@@ -86,13 +86,15 @@ caches:
   sample: []
 quarantines:
   description:
-    - All quarantines that were there before, each with C(cache), C(run), C(ends) (Unix seconds), C(bytes), C(inodes).
+    - All quarantines that were there before, each with C(cache), C(run), C(at) and C(ends) (Unix seconds), C(bytes) and
+      C(inodes).
   returned: always
   type: list
   elements: dict
   sample:
     - cache: /home/ci/.cache/go-build
       run: 3f2a9c01b77d
+      at: 1763713600
       ends: 1763800000
       bytes: 1181116006
       inodes: 513

@@ -245,7 +245,7 @@ def _undo(options: argparse.Namespace, stop: Stop) -> _Answer:
     code = DONE
     with Progress("bringing back", wanted=not options.json):
         try:
-            result = undo.run(request, options.run, undo.Options(options.check, stop=stop.asked))
+            result = undo.run(request, options.run, undo.Options(options.check, stop=stop.asked, door="cli"))
             text = undo.sentence(result, options.check)
         except undo.Failed as exc:
             result, code, text = exc.result, FAILED, str(exc)

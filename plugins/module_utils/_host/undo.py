@@ -22,12 +22,14 @@ _THREADS = 1
 
 
 class Options(NamedTuple):
-    """How an undo is carried out: ``check`` only tells; ``time_limit`` in seconds; ``step`` is a hook for tests."""
+    """How an undo is carried out: ``check`` only tells; ``time_limit`` in seconds; ``step`` is a hook for tests;
+    ``door`` is who asks, for the journal."""
 
     check: bool
     time_limit: int = 600
     step: Callable[[str], None] = lambda _name: None
     stop: Callable[[], bool] = core.never
+    door: str = "ansible"
 
 
 class NoRun(ValueError):
@@ -70,11 +72,13 @@ def _run(host: find.Host, wanted: str, options: Options, deadline: float) -> Dic
         for item in look.survey(cache).details.get("quarantine", ()):
             kept.append((cache, item))
             result["quarantines"].append(dict(item, cache=cache.root.path))
-    runs = {item["run"]: item["ends"] for _cache, item in kept}
+    runs: Dict[str, Tuple[int, int]] = {}
+    for _cache, item in kept:
+        runs[item["run"]] = max((item["at"], item["ends"]), runs.get(item["run"], (0, 0)))
     if wanted == "latest":
         wanted = max(runs, key=lambda run: runs[run]) if runs else ""
     elif wanted not in runs:
-        known = ", ".join(sorted(runs, key=lambda run: -runs[run])[:5])
+        known = ", ".join(sorted(runs, key=lambda run: runs[run], reverse=True)[:5])
         text = "run: nothing of run %s is in quarantine in %d caches; " % (wanted, len(mine))
         raise NoRun(text + ("there is: %s" % known if known else "nothing is in quarantine"))
     result.update(run=wanted, refused=host.refused, findings=host.findings, looked_at=host.looked_at)
@@ -102,6 +106,8 @@ def _run(host: find.Host, wanted: str, options: Options, deadline: float) -> Dic
     result["changed"] = bool(result["caches"]) if options.check else result["restored_entries"] > 0
     result["notes"] += find.own_only()
     found: Dict[str, Any] = schema.readable(result)
+    if result["caches"] and not options.check:
+        _record(found, options.door)
     if errors:
         raise Failed("; ".join(errors), found)
     return found
@@ -125,6 +131,13 @@ def _undo(host: find.Host, cache: find.Cache, wanted: str, options: Options, dea
         journal.forget(look.reference(cache), [path.encode("utf-8", "surrogateescape") for path in out.back])
         journal.close()
     return out
+
+
+def _record(result: Dict[str, Any], door: str) -> None:
+    journal = store.open_journal(True)
+    if journal is not None:
+        journal.record(store.Run(look.now_ns(), door, "undo", notes=(sentence(result, False),)), [])
+        journal.close()
 
 
 def sentence(result: Dict[str, Any], check: bool) -> str:

@@ -118,7 +118,9 @@ def survey(base: int, prefix: str, root: Root, entries: Entries, tier: int, hold
         if not one.owned:
             entries.hold[row] = hold
         if one.run:
-            told.append({"run": one.run, "ends": one.ends, "bytes": one.freed, "inodes": one.inodes})
+            # The change time of the folder: when it got its last entry, whatever its owner says.
+            at = one.st.st_ctime_ns // SECOND
+            told.append({"run": one.run, "at": at, "ends": one.ends, "bytes": one.freed, "inodes": one.inodes})
     return told
 
 

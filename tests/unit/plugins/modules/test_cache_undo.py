@@ -85,7 +85,7 @@ def test_check_mode_changes_nothing_and_the_run_then_brings_everything_back(run:
         assert (code, again["changed"], again["run"], again["msg"]) == (0, False, "", "nothing is in quarantine")
 
 
-def test_the_default_is_the_run_whose_quarantine_ends_last(run: Run, cache: synthetic.Build) -> None:
+def test_the_default_is_the_newest_run(run: Run, cache: synthetic.Build) -> None:
     first = evict(cache, "80d")
     cache.put(synthetic.sha("another"), b"another", age=50 * DAY)
     request = find.Request(paths=[str(cache.path)], discover=False)

@@ -14,7 +14,7 @@ from typing import Any, Dict, Set, Tuple
 import pytest
 
 from ansible_collections.gofleet.cache.plugins.module_utils._fs import dirs
-from ansible_collections.gofleet.cache.plugins.module_utils._host import look, undo
+from ansible_collections.gofleet.cache.plugins.module_utils._host import look, record, undo
 from ansible_collections.gofleet.cache.plugins.module_utils._kinds import quarantine
 from ansible_collections.gofleet.cache.tests.fixtures import synthetic
 
@@ -226,7 +226,7 @@ def test_trees_and_zips_of_modules_come_back_as_they_were(modules: Any) -> None:
     first = modules.purge(MOD_GRACE, modules.mod.path)
     assert (first["evicted_entries"], first["freed_bytes"]) == (2, 0)
     assert not any(modules.mod.tree(label).exists() for label in LABELS)
-    modules.later(100.1)
+    time.sleep(1.1)  # which of two runs is the newer one is told by the second
     second = modules.purge(MOD_GRACE, modules.mod.path)
     assert {item["tier"] for item in second["evicted"]} == {"zip"}
     assert not any(name.endswith((".zip", ".ziphash")) for name in tree(modules.mod.path))
@@ -434,3 +434,11 @@ def test_on_a_full_disk_nothing_is_kept_in_quarantine(agent: Any) -> None:
     agent.monkeypatch.setattr(look, "disks", full)
     result = agent.purge(GRACE, agent.build.path)
     assert (result["quarantine_run"], result["freed_bytes"] > 0) == ("", True)
+
+
+def test_the_journal_tells_of_an_undo(purged: Any) -> None:
+    agent, _before, _result = purged
+    back(agent)
+    notes: list[str] = []
+    told = record.history(5, notes.append)
+    assert ([run["what"] for run in told["runs"]], notes) == (["undo", "purge"], [])
