@@ -1,0 +1,291 @@
+# Copyright (c) 2026 The gofleet.cache authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A GOPROXY value as a chain of elements, and how Go walks it (cmd/go/internal/modfetch/proxy.go)."""
+
+from __future__ import annotations
+
+import re
+from typing import Callable, List, NamedTuple, Optional, Tuple
+from urllib.parse import unquote, urlsplit
+
+from .._go import grammar
+from .._go.mask import mask_value
+
+#: Kinds of elements. NOPROXY: what Go puts in front of the list where GONOPROXY is set.
+NOPROXY = "noproxy"
+HTTP = "http"
+FILE = "file"
+DIRECT = "direct"
+OFF = "off"
+
+#: Hosts that serve everybody, so that a private module's name that is asked there has left the company.
+PUBLIC_HOSTS = ("proxy.golang.org", "goproxy.cn", "goproxy.io", "goproxy.dev", "mirrors.aliyun.com")
+#: Hosts that old guides name and that answer no more.
+DEAD_HOSTS = ("gocenter.io", "athens.azurefd.net", "goproxy.baidu.com", "gosum.io")
+
+
+class Element(NamedTuple):
+    """One step of the chain.
+
+    number: from 1 as written; 0 for NOPROXY. url: as Go asks it, may hold a password. shown: fit to be shown.
+    falls_back: whether a ``|`` follows, so that any error leads on; else only 404 and 410 do.
+    """
+
+    number: int
+    kind: str
+    url: str
+    shown: str
+    falls_back: bool
+
+    @property
+    def host(self) -> str:
+        """The host of an HTTP element in lower case, else an empty text."""
+        return (urlsplit(self.url).hostname or "") if self.kind == HTTP else ""
+
+    @property
+    def public(self) -> bool:
+        """Whether it is a proxy for everybody."""
+        return self.host in PUBLIC_HOSTS
+
+
+class Chain(NamedTuple):
+    """elements: as Go walks them. unreached: what follows ``direct`` or ``off``, fit to be shown.
+
+    error: why Go refuses the whole value (then it fetches nothing at all), or an empty text.
+    """
+
+    elements: Tuple[Element, ...]
+    unreached: Tuple[str, ...]
+    error: str
+
+
+def parse(value: str, gonoproxy: str = "") -> Chain:
+    """The chain of a GOPROXY value (modfetch.proxyList). Never raises."""
+    elements: List[Element] = []
+    if gonoproxy and value != "direct":
+        elements.append(Element(0, NOPROXY, NOPROXY, NOPROXY, False))
+    entries = grammar.split_goproxy(value)
+    number = 0
+    for place, entry in enumerate(entries):
+        if not entry.text:
+            continue
+        number += 1
+        if entry.text in (DIRECT, OFF):
+            elements.append(Element(number, entry.text, entry.text, entry.text, False))
+            rest = tuple(mask_value("GOPROXY", later.text) for later in entries[place + 1 :] if later.text)
+            return Chain(tuple(elements), rest, "")
+        url = grammar.proxy_url(entry.text)
+        shown = mask_value("GOPROXY", url)
+        problem = url_problem(url)
+        if problem:
+            return Chain(tuple(elements), (), "%s: %s" % (problem, shown))
+        kind = FILE if url.lower().startswith("file:") else HTTP
+        elements.append(Element(number, kind, url, shown, entry.separator == "|"))
+    if not number:
+        return Chain((), (), "GOPROXY list is not the empty string, but contains no entries")
+    return Chain(tuple(elements), (), "")
+
+
+def url_problem(url: str) -> str:
+    """Why Go refuses the URL of a proxy (net/url.Parse, modfetch.newProxyRepo), or an empty text. Never raises."""
+    if re.search(r"[\x00-\x1f\x7f]", url):
+        return "invalid control character in URL"
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.\-]*):", url)
+    if scheme is None:
+        return "invalid proxy URL missing scheme"
+    name = scheme.group(1).lower()
+    try:
+        parts = urlsplit(url)
+        if name in ("http", "https"):
+            parts.port  # noqa: B018  (raises ValueError)
+    except ValueError:
+        return "URL with an invalid host or port"
+    if name not in ("http", "https", "file"):
+        return "invalid proxy URL scheme (must be https, http, file)"
+    host = parts.netloc.rpartition("@")[2]
+    if re.search(r"[\s<>\"]", host) or re.search(r"%(?![0-9A-Fa-f]{2})", parts.path):
+        return "URL with an invalid host or path"
+    if name == "file" and (parts.netloc or parts.query or parts.fragment or not parts.path.startswith("/")):
+        return "invalid file:// proxy URL with non-path elements"
+    return ""
+
+
+def file_path(element: Element) -> str:
+    """The directory of a FILE element."""
+    return unquote(urlsplit(element.url).path, errors="surrogateescape")
+
+
+# GONOPROXY, GONOSUMDB
+
+
+def _glob(pattern: str) -> re.Pattern[str]:
+    # path.Match: no "*" or "?" crosses a slash, "^" negates a class, a backslash escapes
+    out: List[str] = []
+    at, in_class, fresh = 0, False, False
+    while at < len(pattern):
+        char = pattern[at]
+        if char == "\\":
+            at += 1
+            out.append(re.escape(pattern[at : at + 1]))
+            fresh = False
+        elif in_class:
+            if char == "]" and not fresh:
+                in_class = False
+                out.append("]")
+            elif char == "^" and fresh and out[-1] == "[":
+                out.append("^")
+                at += 1
+                continue
+            else:
+                out.append(char if char == "-" else re.escape(char))
+                fresh = False
+        elif char == "[":
+            in_class = fresh = True
+            out.append("[")
+        else:
+            out.append({"*": "[^/]*", "?": "[^/]"}.get(char, re.escape(char)))
+        at += 1
+    return re.compile("".join(out) + r"\Z", re.DOTALL)
+
+
+def matches(globs: str, path: str) -> bool:
+    """Whether a list of globs matches a prefix of the module path (golang.org/x/mod/module.MatchPrefixPatterns).
+
+    Malformed globs match nothing. Never raises.
+    """
+    parts = path.split("/")
+    for glob in globs.split(","):
+        glob = glob[:-1] if glob.endswith("/") else glob
+        if not glob:
+            continue
+        wanted = glob.count("/") + 1
+        if wanted > len(parts) or not grammar.glob_is_valid(glob):
+            continue
+        prefix = "/".join(parts[:wanted])
+        try:
+            if _glob(glob).match(prefix):
+                return True
+        except re.error:  # a range with its ends swapped, which matches nothing in Go
+            continue
+    return False
+
+
+# Walking
+
+#: What an element said. MISSING leads on behind any separator, FAILED only behind ``|``, UNKNOWN was not asked or told.
+FOUND = "found"
+MISSING = "missing"
+FAILED = "failed"
+UNKNOWN = "unknown"
+
+
+class Answer(NamedTuple):
+    """What one element said to one question: state, and text, the reason fit to be shown."""
+
+    state: str
+    text: str
+
+
+class Step(NamedTuple):
+    """One element that was asked, what it said, and whether Go goes on."""
+
+    element: Element
+    answer: Answer
+    goes_on: bool
+
+
+class Walk(NamedTuple):
+    """The way of one question along the chain. by: who answered it; None where the question fails or is unknown.
+
+    state: FOUND, FAILED or UNKNOWN. text: for FAILED the error that Go reports.
+    """
+
+    steps: Tuple[Step, ...]
+    by: Optional[Element]
+    state: str
+    text: str
+    missing: bool = False
+
+
+def walk(chain: Chain, ask: Callable[[Element], Answer]) -> Walk:
+    """Asks the elements one after the other, as modfetch.TryProxies does, until one answers or the chain ends.
+
+    Of several errors Go reports that of direct first, then one that is no 404 or 410, then the last.
+    """
+    if chain.error:
+        return Walk((), None, FAILED, chain.error)
+    steps: List[Step] = []
+    best, rank, best_missing = "", 0, True
+    for element in chain.elements:
+        answer = ask(element)
+        if answer.state in (FOUND, UNKNOWN):
+            steps.append(Step(element, answer, False))
+            by = element if answer.state == FOUND else None
+            return Walk(tuple(steps), by, answer.state, answer.text)
+        missing = answer.state == MISSING
+        if element.kind == DIRECT:
+            best, rank, best_missing = answer.text, 2, missing
+        elif rank <= 1 and not missing:
+            best, rank, best_missing = answer.text, 1, False
+        elif rank == 0:
+            best, best_missing = answer.text, missing
+        goes_on = element.falls_back or missing
+        steps.append(Step(element, answer, goes_on and element is not chain.elements[-1]))
+        if not goes_on:
+            break
+    return Walk(tuple(steps), None, FAILED, best, best_missing)
+
+
+class Remark(NamedTuple):
+    """Something about the chain as a whole: code stays the same, severity is error, warning or info."""
+
+    code: str
+    severity: str
+    text: str
+    hint: str
+
+
+def remarks(chain: Chain, gonoproxy: str, gonosumdb: str) -> List[Remark]:
+    """What the chain does that its author may not expect. Pure: nobody is asked."""
+    if chain.error:
+        text = "Go refuses the value, no module can be fetched: " + chain.error
+        return [Remark("chain-refused", "error", text, "Correct GOPROXY")]
+    found: List[Remark] = []
+    if chain.unreached:
+        text = "never asked, because the chain ends before: " + ", ".join(chain.unreached)
+        found.append(Remark("chain-unreached", "error", text, "Put direct or off last"))
+    asked = [element for element in chain.elements if element.kind in (HTTP, FILE)]
+    for element in asked:
+        if element.host in DEAD_HOSTS:
+            text = "%s answers no more; old guides still name it" % element.host
+            found.append(Remark("chain-dead-host", "warning", text, "Remove it"))
+        if element.kind == HTTP and "@" in urlsplit(element.url).netloc:
+            plain = element.url.lower().startswith("http:")
+            text = "%s holds credentials; go env and build logs can show them" % element.shown
+            if plain:
+                text = "%s: Go refuses to send credentials over http, every request fails" % element.shown
+            hint = "Put them into the account's .netrc or use GOAUTH" + (", with https" if plain else "")
+            found.append(Remark("chain-credentials", "error" if plain else "warning", text, hint))
+        elif element.url.lower().startswith("http:") and not _loopback(element.host):
+            text = "%s is asked without TLS: answers can be changed on the way, no credential is sent" % element.shown
+            found.append(Remark("chain-plain-http", "warning", text, "Use https"))
+    last = chain.elements[-1]
+    if last.kind == HTTP and last.falls_back:
+        text = "the last separator has no effect: nothing follows it"
+        found.append(Remark("chain-last-separator", "info", text, "Remove it"))
+    private = [element for element in asked if element.kind == HTTP and not element.public]
+    outside = [element for element in asked if element.public]
+    if private and outside and private[0].number < outside[0].number and not gonoproxy:
+        text = "what %s does not have is asked at %s, also by private names: somebody else can publish them there" % (
+            private[0].shown,
+            outside[0].shown,
+        )
+        hint = "End the chain at the private proxy, or name the private modules in GONOPROXY"
+        found.append(Remark("chain-confusion", "info" if gonosumdb else "warning", text, hint))
+    return found
+
+
+def _loopback(host: str) -> bool:
+    return host in ("localhost", "::1") or host.startswith("127.")

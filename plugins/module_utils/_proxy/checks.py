@@ -1,0 +1,478 @@
+# Copyright (c) 2026 The gofleet.cache authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The checks of one module proxy. Each says ok, warn, fail or skip, one sentence, and a value."""
+
+from __future__ import annotations
+
+import email.utils
+import socket
+import time
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from urllib.parse import urlsplit, urlunsplit
+
+from .._go import dirhash, modpath
+from . import chain as chains
+from . import wire
+from .chain import FOUND, MISSING, UNKNOWN, Chain, Element
+from .probe import Prober, join, listed, module_line, newest
+
+OK = "ok"
+WARN = "warn"
+FAIL = "fail"
+SKIP = "skip"
+
+#: Days before a certificate ends from which on it is a warning.
+DAYS_LEFT = 21
+#: Seconds that clocks may differ.
+SKEW = 300
+#: Milliseconds for one small file from which on every build feels it.
+SLOW = 1000
+#: A module that nobody has: .invalid never resolves (RFC 2606).
+NO_MODULE = "gofleet-cache.invalid/doctor/missing"
+_LOGIN = ("login", "signin", "sign-in", "sso", "saml", "oauth", "auth")
+
+
+class Check(NamedTuple):
+    """One check: status is OK, WARN, FAIL or SKIP; ms: how long the proxy took, or None."""
+
+    name: str
+    status: str
+    text: str
+    value: Any = None
+    ms: Optional[float] = None
+
+
+def percentile(sorted_values: Sequence[float], percent: float) -> float:
+    """The nearest-rank percentile of sorted values."""
+    rank = max(1, -(-len(sorted_values) * percent // 100))
+    return round(sorted_values[int(rank) - 1], 1)
+
+
+def missing_version(path: str) -> str:
+    """A version that fits the path and that nobody has published."""
+    parts = modpath.split_path_version(path)
+    major = (parts[1].lstrip("/.") if parts else "").partition("-")[0] or "v0"
+    return "%s.0.0-gofleet.cache.missing" % major
+
+
+class Checker:
+    """Checks elements. canaries: (path, version) of modules that the proxies should have, the main one first.
+
+    samples: how often latency is measured.
+    """
+
+    def __init__(
+        self, prober: Prober, chain: Chain, canaries: Sequence[Tuple[str, str]], samples: int, now: float
+    ) -> None:
+        self.prober = prober
+        self.client = prober.client
+        self.chain = chain
+        self.canaries = list(canaries)
+        self.samples = samples
+        self.now = now
+        self.newest: Dict[int, str] = {}
+        self.servers: Dict[int, str] = {}
+
+    def element(self, element: Element, seconds: float) -> List[Check]:
+        """All checks of an HTTP or FILE element, in at most about this many seconds."""
+        deadline = time.monotonic() + seconds
+        done: List[Check] = []
+        if element.kind == chains.HTTP:
+            done += self._network(element)
+        reachable = all(check.status != FAIL for check in done)
+        replies: List[wire.Reply] = []
+        steps: List[Callable[[Element, List[wire.Reply]], List[Check]]] = [
+            self._info,
+            self._list,
+            self._mod,
+            self._zip,
+            self._capitals,
+            self._missing,
+            self._sumdb,
+            self._auth,
+            self._latency,
+        ]
+        for step in steps:
+            if not reachable:
+                reason = "the proxy cannot be reached"
+            elif len(replies) >= 2 and all(reply.error == wire.TIMEOUT for reply in replies[:2]):
+                reason = "the proxy does not answer"
+            elif time.monotonic() > deadline:
+                reason = "this proxy's share of the time limit is used up"
+            else:
+                done += step(element, replies)
+                continue
+            done += [Check(name, SKIP, "not asked: " + reason) for name in _NAMES[step.__name__]]
+        done += [self._redirects(replies), self._clock(replies)] if element.kind == chains.HTTP else []
+        self._recognise(element, replies)
+        return done
+
+    # Names, sockets, certificates
+
+    def _network(self, element: Element) -> List[Check]:
+        parts = urlsplit(element.url)
+        scheme, host = parts.scheme.lower(), parts.hostname or ""
+        port = parts.port or (443 if scheme == "https" else 80)
+        hop = self.client.forward.hop(scheme, host, port)
+        if hop is not None:
+            text = "through the forward proxy %s (%s), which looks the name up" % (hop.shown, hop.variable)
+            return [Check("dns", SKIP, text, {"forward": hop.shown}), Check("tcp", SKIP, text), self._tls(element)]
+        found: Dict[str, List[str]] = {}
+        reasons: List[str] = []
+        total = 0.0
+        for name, family in (("ipv4", socket.AF_INET), ("ipv6", socket.AF_INET6)):
+            found[name], reason, ms = self.client.addresses(host, port, family)
+            total = max(total, ms)
+            reasons += [reason] if reason else []
+        text = "%d IPv4 and %d IPv6 addresses" % (len(found["ipv4"]), len(found["ipv6"]))
+        if not any(found.values()):
+            text = "%s does not resolve: %s" % (host, "; ".join(dict.fromkeys(reasons)))
+            return [
+                Check("dns", FAIL, text, found, round(total, 1)),
+                Check("tcp", SKIP, "not tried: there is no address"),
+                Check("tls", SKIP, "not tried: there is no address"),
+            ]
+        checks = [Check("dns", OK, text, found, round(total, 1)), self._tcp(found, port)]
+        if checks[1].status == FAIL:
+            return checks + [Check("tls", SKIP, "not tried: there is no connection")]
+        return checks + [self._tls(element)]
+
+    def _tcp(self, found: Dict[str, List[str]], port: int) -> Check:
+        value: Dict[str, Any] = {}
+        best: Optional[float] = None
+        for address in (found["ipv6"] + found["ipv4"])[:8]:
+            started = time.monotonic()
+            timeout = min(self.client.request_timeout / 2, self.client.budget.left())
+            try:
+                self.client.connect_one(address, port, timeout).close()
+            except OSError as error:
+                value[address] = error.strerror or "no answer within %.1f s" % timeout
+            else:
+                ms = round((time.monotonic() - started) * 1000, 1)
+                value[address] = ms
+                best = ms if best is None else min(best, ms)
+        bad = [address for address, said in value.items() if not isinstance(said, float)]
+        if best is None:
+            reasons = "; ".join(dict.fromkeys(str(said) for said in value.values()))
+            return Check("tcp", FAIL, "port %d cannot be reached: %s" % (port, reasons), value)
+        if bad:
+            text = "port %d cannot be reached at %s; every connection may wait for it" % (port, ", ".join(bad))
+            return Check("tcp", WARN, text, value, best)
+        return Check("tcp", OK, "port %d answers at every address" % port, value, best)
+
+    def _tls(self, element: Element) -> Check:
+        if not element.url.lower().startswith("https:"):
+            return Check("tls", SKIP, "plain http")
+        reply = self.prober.url(element.url)
+        value = reply.tls
+        if reply.error == wire.SPENT:
+            return Check("tls", SKIP, reply.text)
+        if not value:
+            return Check("tls", FAIL, reply.text or "no TLS")
+        ms = round(reply.times.get("tls", 0.0), 1)
+        days = value["days_left"]
+        text = "%s, %s days left, issued by %s" % (value["version"], days, value["issuer"] or "nobody named")
+        if value["intercepted"]:
+            text += ": somebody on the way opens the connection"
+        elif days is not None and days < DAYS_LEFT:
+            text += ": renew the certificate"
+        else:
+            return Check("tls", OK, text, value, ms)
+        return Check("tls", WARN, text, value, ms)
+
+    # Files of the canaries
+
+    def _info(self, element: Element, replies: List[wire.Reply]) -> List[Check]:
+        path, version = self.canaries[0]
+        answer, reply = self.prober.info(element, path, version)
+        if reply is not None:
+            replies.append(reply)
+        return [self._file("info", answer, reply, modpath.label(path, version))]
+
+    def _file(self, name: str, answer: chains.Answer, reply: Optional[wire.Reply], label: str) -> Check:
+        ms = reply.ms if reply is not None else None
+        value = reply.status if reply is not None and reply.status else None
+        if answer.state == FOUND:
+            return Check(name, OK, "%s: %s" % (label, answer.text), value, ms)
+        if answer.state == UNKNOWN:
+            return Check(name, SKIP, "%s: %s" % (label, answer.text), value, ms)
+        if answer.state == MISSING:
+            return Check(name, WARN, "%s: %s: the proxy does not have it" % (label, answer.text), value, ms)
+        return Check(name, FAIL, "%s: %s" % (label, answer.text), value, ms)
+
+    def _list(self, element: Element, replies: List[wire.Reply]) -> List[Check]:
+        path, version = self.canaries[0]
+        answer, versions = self.prober.versions(element, path)
+        early = self.prober.outside(element, path)
+        if early is not None:
+            return [Check("list", SKIP, early.text), Check("list_refused", SKIP, early.text)]
+        reply = self.prober.ask(element, modpath.escape_path(path) + "/@v/list")
+        replies.append(reply)
+        check = self._file("list", answer, reply, path)
+        if answer.state == FOUND:
+            _versions, strange = listed(reply.body)
+            self.newest[element.number] = newest(versions)
+            value = {"versions": len(versions), "newest": newest(versions)}
+            if reply.html:
+                check = check._replace(status=FAIL, text="%s: %s instead of versions" % (path, reply.say()))
+            elif strange:
+                check = check._replace(status=WARN, text="%s: %d lines that are no versions" % (path, strange))
+            else:
+                check = check._replace(
+                    text="%s: %d versions, newest %s" % (path, len(versions), value["newest"] or "-")
+                )
+            check = check._replace(value=value)
+        served, _reply = self.prober.info(element, path, version)
+        if served.state != FOUND:
+            refused = Check("list_refused", SKIP, "the version itself was not served")
+        elif answer.state == chains.FAILED and reply.status:
+            text = "serves %s but answers %s for its list: go install PKG@VERSION, go get -u and @latest fail"
+            refused = Check("list_refused", WARN, text % (modpath.label(path, version), reply.say()), reply.status)
+        else:
+            refused = Check("list_refused", OK, "list and version are both served", reply.status)
+        return [check, refused]
+
+    def _mod(self, element: Element, replies: List[wire.Reply]) -> List[Check]:
+        path, version = self.canaries[0]
+        answer, reply = self.prober.mod(element, path, version)
+        check = self._file("mod", answer, reply, modpath.label(path, version))
+        if reply is not None:
+            replies.append(reply)
+            declared = module_line(reply.body)
+            if answer.state == FOUND and declared != path:
+                text = "%s: %s, but the file declares %s" % (path, answer.text, declared or "no module")
+                check = check._replace(status=FAIL if not declared else WARN, text=text)
+        return [check]
+
+    def _zip(self, element: Element, replies: List[wire.Reply]) -> List[Check]:
+        path, version = self.canaries[0]
+        label = modpath.label(path, version)
+        answer, found = self.prober.zip(element, path, version)
+        if found is None:
+            return [Check("zip", SKIP, "%s: %s" % (label, answer.text))]
+        replies.append(found.reply)
+        check = self._file("zip", answer, found.reply, label)
+        if answer.state != FOUND:
+            return [check]
+        seconds = max(found.reply.times.get("total", 0.0) / 1000, 1e-6)
+        value = {"bytes": found.reply.size, "mb_per_s": round(found.reply.size / 1e6 / seconds, 2), "h1": found.h1}
+        if found.problem:
+            return [Check("zip", FAIL, "%s: %s" % (label, found.problem), value, found.reply.ms)]
+        text = "%s: %d bytes, %s" % (label, found.reply.size, found.h1)
+        return [Check("zip", OK, text, value, found.reply.ms)]
+
+    def _capitals(self, element: Element, replies: List[wire.Reply]) -> List[Check]:
+        wanted = [pair for pair in self.canaries if modpath.label(*pair).lower() != modpath.label(*pair)]
+        if not wanted:
+            return [Check("capitals", SKIP, "no canary has capital letters")]
+        path, version = wanted[0]
+        answer, reply = self.prober.info(element, path, version)
+        if reply is not None:
+            replies.append(reply)
+        check = self._file("capitals", answer, reply, modpath.label(path, version))
+        if answer.state == MISSING:
+            check = check._replace(text=check.text + ", or does not know ! for capital letters")
+        return [check]
+
+    # What nobody has
+
+    def _missing(self, element: Element, replies: List[wire.Reply]) -> List[Check]:
+        path, _version = self.canaries[0]
+        escaped = modpath.escape_path(path)
+        early = self.prober.outside(element, path)
+        if early is not None:
+            version = Check("missing_version", SKIP, early.text)
+        else:
+            reply = self.prober.ask(element, "%s/@v/%s.info" % (escaped, missing_version(path)))
+            replies.append(reply)
+            version = self._absent("missing_version", element, reply)
+        reply = self.prober.ask(element, NO_MODULE + "/@v/list")
+        replies.append(reply)
+        return [version, self._absent("missing_module", element, reply)]
+
+    def _absent(self, name: str, element: Element, reply: wire.Reply) -> Check:
+        what = "a version that nobody has" if name == "missing_version" else "a module that nobody has"
+        if reply.error == wire.SPENT:
+            return Check(name, SKIP, reply.text)
+        if reply.missing:
+            return Check(name, OK, "%s: %s" % (what, reply.say()), reply.status, reply.ms)
+        text = "%s: %s instead of 404 or 410" % (what, reply.say())
+        if reply.ok and (reply.html or reply.redirects):
+            page = "after a redirect to " + reply.redirects[-1].url if reply.redirects else ""
+            text = "%s: an HTML page with status 200 %s, as a login or captive portal gives it" % (what, page)
+            return Check(name, FAIL, text, reply.status, reply.ms)
+        if reply.ok:
+            return Check(name, FAIL, text, reply.status, reply.ms)
+        if self._stops(element):
+            return Check(name, FAIL, text + ": Go does not go on to the next proxy", reply.status, reply.ms)
+        return Check(name, WARN, text, reply.status or None, reply.ms)
+
+    def _stops(self, element: Element) -> bool:
+        return not element.falls_back and element is not self.chain.elements[-1]
+
+    # The rest
+
+    def _sumdb(self, element: Element, replies: List[wire.Reply]) -> List[Check]:
+        database = self.prober.database
+        if database.off or database.error or database.url:
+            text = "GOSUMDB is off" if database.off else database.error or "GOSUMDB names an address of its own"
+            return [Check("sumdb", SKIP, text)]
+        reply = self.prober.supported(element)
+        replies.append(reply)
+        if reply.error == wire.SPENT:
+            return [Check("sumdb", SKIP, reply.text)]
+        if reply.missing:
+            return [Check("sumdb", OK, "it does not pass %s on: Go asks elsewhere" % database.name, False, reply.ms)]
+        if not reply.ok or reply.html:
+            text = "supported: %s instead of 200, 404 or 410" % reply.say()
+            stops = reply.ok or not element.falls_back
+            text += ": no new module can be verified" if stops else ""
+            return [Check("sumdb", FAIL if stops else WARN, text, reply.status or None, reply.ms)]
+        path, version = self.canaries[0]
+        sums = self.prober.sums(join(element.url, "sumdb/" + database.name), path, version)
+        if sums.spent:
+            return [Check("sumdb", SKIP, sums.error)]
+        if sums.error:
+            text = "it says that it passes %s on, but: %s" % (database.name, sums.error)
+            return [Check("sumdb", FAIL, text, True, reply.ms)]
+        bad = self._mismatch(element, sums.zip, sums.mod)
+        if bad:
+            return [Check("sumdb", FAIL, bad, True, reply.ms)]
+        text = "it passes %s on; tree head, signature and proof are good" % database.name
+        return [Check("sumdb", OK, text, True, reply.ms)]
+
+    def _mismatch(self, element: Element, zip_sum: str, mod_sum: str) -> str:
+        path, version = self.canaries[0]
+        answer, reply = self.prober.mod(element, path, version)
+        if answer.state == FOUND and reply is not None and mod_sum and dirhash.h1_gomod(reply.body) != mod_sum:
+            return "the .mod of %s is not what the checksum database knows" % modpath.label(path, version)
+        answer, found = self.prober.zip(element, path, version)
+        if answer.state == FOUND and found is not None and found.h1 and zip_sum and found.h1 != zip_sum:
+            return "the zip of %s is not what the checksum database knows" % modpath.label(path, version)
+        return ""
+
+    def _auth(self, element: Element, replies: List[wire.Reply]) -> List[Check]:
+        if element.kind != chains.HTTP:
+            return [Check("auth", SKIP, "a folder")]
+        plain = element.url.lower().startswith("http:")
+        seen = [reply for reply in replies if reply.status or reply.error == wire.INSECURE]
+        source = next((reply.credential.source for reply in seen if reply.credential.source), "")
+        note = next((reply.credential.note for reply in seen if reply.credential.note), "")
+        refused = [reply for reply in seen if reply.status in (401, 403, 407)]
+        insecure = [reply for reply in seen if reply.error == wire.INSECURE]
+        value: Dict[str, Any] = {"source": source, "anonymous": None}
+        if insecure:
+            return [Check("auth", FAIL, insecure[0].text, value)]
+        if any(reply.status == 407 for reply in refused):
+            text = "407: the forward proxy %s wants a login" % (refused[0].forward or "")
+            return [Check("auth", FAIL, text.replace("  ", " "), value)]
+        if source:
+            path, version = self.canaries[0]
+            url = self.prober.file_url(element, path, version, "info")
+            bare = urlsplit(url)
+            bare = bare._replace(netloc=bare.netloc.rpartition("@")[2])
+            if not self.prober.would_fetch(element):
+                value["anonymous"] = self.client.get(urlunsplit(bare), anonymous=True).status or None
+        wrong = [reply for reply in refused if reply.status == 401] or (refused if len(refused) == len(seen) else [])
+        if wrong:
+            text = "%s, with %s" % (wrong[0].say(), source or "no credential")
+            if plain:
+                text += "; Go sends credentials over https only"
+            return [Check("auth", FAIL, text + ("; " + note if note else ""), value)]
+        if source:
+            text = "accepted with %s" % source
+            if value["anonymous"] == 200:
+                text += "; it answers without a credential too"
+            return [Check("auth", OK, text, value)]
+        text = "no credential is sent and none is asked for"
+        return [Check("auth", OK, text + ("; " + note if note else ""), value)]
+
+    def _redirects(self, replies: List[wire.Reply]) -> Check:
+        hops = [hop for reply in replies for hop in reply.redirects]
+        broken = [reply for reply in replies if reply.error == wire.REDIRECT]
+        targets = list(dict.fromkeys((urlsplit(hop.url).hostname or "") for hop in hops))[:5]
+        if broken:
+            return Check("redirects", FAIL, broken[0].text, targets)
+        if not hops:
+            return Check("redirects", OK, "none", [])
+        login = [hop for hop in hops if any(word in urlsplit(hop.url).path.lower().split("/") for word in _LOGIN)]
+        if login:
+            return Check("redirects", FAIL, "to what looks like a login page: " + login[0].url, targets)
+        text = "to " + ", ".join(targets)
+        if any(hop.dropped_credential for hop in hops):
+            return Check("redirects", WARN, text + ": another host, which gets no credential", targets)
+        if any(hop.cross_host for hop in hops):
+            return Check("redirects", OK, text + ": another host, which agents must reach as well", targets)
+        return Check("redirects", OK, text, targets)
+
+    def _clock(self, replies: List[wire.Reply]) -> Check:
+        for reply in replies:
+            try:
+                moment = email.utils.parsedate_to_datetime(reply.headers.get("date", ""))
+            except (TypeError, ValueError, IndexError):
+                continue
+            skew = round(moment.timestamp() - self.now)
+            if abs(skew) > SKEW:
+                text = "this agent's clock and the proxy's differ by %d s" % abs(skew)
+                return Check("clock", WARN, text, skew)
+            return Check("clock", OK, "clocks agree", skew)
+        return Check("clock", SKIP, "the proxy tells no date")
+
+    def _latency(self, element: Element, replies: List[wire.Reply]) -> List[Check]:
+        path, version = self.canaries[0]
+        answer, reply = self.prober.info(element, path, version)
+        if answer.state not in (FOUND, MISSING) or reply is None or element.kind != chains.HTTP:
+            return [Check("latency", SKIP, "not measured: there is no answer that could be repeated")]
+        cold = {name: round(ms, 1) for name, ms in reply.times.items()}
+        url = self.prober.file_url(element, path, version, "info")
+        warm: List[float] = []
+        for _number in range(self.samples):
+            again = self.client.get(url)
+            if again.error:
+                break
+            warm.append(again.times["total"])
+        value: Dict[str, Any] = {"cold": cold, "samples": len(warm)}
+        if not warm:
+            return [Check("latency", OK, "first answer after %s ms" % cold.get("total"), value, cold.get("total"))]
+        warm.sort()
+        for name, percent in (("p50", 50), ("p95", 95), ("p99", 99)):
+            value[name] = percentile(warm, percent)
+        text = "first answer after %s ms, then p50 %s ms, p95 %s ms" % (cold.get("total"), value["p50"], value["p95"])
+        return [Check("latency", WARN if value["p50"] > SLOW else OK, text, value, value["p50"])]
+
+    def _recognise(self, element: Element, replies: List[wire.Reply]) -> None:
+        # by headers of their own; for people, nothing depends on it
+        server = "athens" if self.prober.athens.get(element.number) else ""
+        for reply in replies:
+            headers = reply.headers
+            if any(name.startswith(("x-jfrog", "x-artifactory")) for name in headers):
+                server = "artifactory"
+            elif headers.get("server", "").startswith("Nexus"):
+                server = "nexus"
+        self.servers[element.number] = "proxy.golang.org" if element.host == "proxy.golang.org" else server
+
+    def freshness(self, element: Element) -> Check:
+        """How the newest version in its list compares to that of the chain's other members; after all were asked."""
+        mine = self.newest.get(element.number, "")
+        others = [version for number, version in self.newest.items() if number != element.number and version]
+        if not mine or not others:
+            return Check("freshness", SKIP, "there is nothing to compare its list with")
+        best = newest(others)
+        if modpath.compare(mine, best) < 0:
+            return Check("freshness", WARN, "its list ends at %s, another member's at %s" % (mine, best), mine)
+        return Check("freshness", OK, "its list is as new as the others'", mine)
+
+
+_NAMES = {
+    "_info": ["info"],
+    "_list": ["list", "list_refused"],
+    "_mod": ["mod"],
+    "_zip": ["zip"],
+    "_capitals": ["capitals"],
+    "_missing": ["missing_version", "missing_module"],
+    "_sumdb": ["sumdb"],
+    "_auth": ["auth"],
+    "_latency": ["latency"],
+}

@@ -1,0 +1,374 @@
+# Copyright (c) 2026 The gofleet.cache authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The proxy doctor: one examination of a GOPROXY chain, as plain data without secrets."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
+
+from .._go import dirhash, modpath
+from .._go.accounts import Account
+from .._go.files import LocalFiles, as_account, read_file
+from .._go.lint import Problem
+from .._go.mask import mask_value
+from . import chain as chains
+from . import explain, sumdb, wire
+from .chain import Element
+from .checks import FAIL, OK, SKIP, WARN, Check, Checker
+from .credentials import Credentials, url_secrets
+from .forward import NAMES
+from .probe import Prober
+
+#: Bytes of a go.sum that are read.
+MAX_GO_SUM = 16 << 20
+#: Items of one list in the result.
+MAX_ROWS = 20
+#: What replaces a secret that a server sent back.
+SCRUBBED = "***"
+
+#: What to do about a check that is not ok.
+_HINTS = {
+    "dns": "Correct the name, or the agent's resolvers",
+    "tcp": "Open the port in the firewall, or set HTTPS_PROXY where a forward proxy is needed",
+    "tls": "Renew the certificate, or put the company's root into the agent's roots or SSL_CERT_FILE",
+    "info": "Take a canary that the proxy has, or set cached_only to false",
+    "list": "Go needs the list for @latest, upgrades and go install",
+    "list_refused": "Let the policy of the proxy allow /@v/list, or use a tools module with go build instead",
+    "mod": "Look at what answers there: it is no module proxy, or its cache is damaged",
+    "zip": "Evict the version from the proxy's store and let it fetch it again",
+    "capitals": "Capital letters are escaped by an exclamation mark: no web server or rewrite rule may change it",
+    "missing_version": "The proxy must answer 404 or 410, or be followed by | in GOPROXY",
+    "missing_module": "The proxy must answer 404 or 410, or be followed by | in GOPROXY",
+    "sumdb": "The proxy must pass the checksum database on, or answer 404 or 410 to /supported",
+    "redirects": "Name the address that is redirected to in GOPROXY, or let the proxy serve the files itself",
+    "auth": "Put the login into the account's .netrc under exactly the host (and port) of the URL, or use GOAUTH",
+    "latency": "Put a faster proxy first, or a cache nearer to the agents",
+    "clock": "Let the agent take its time from NTP",
+    "freshness": "Its list is cached: wait, or evict the list from the proxy",
+}
+
+
+@dataclass
+class Request:
+    """One examination. goproxy and environ may hold secrets; what comes of it holds none.
+
+    settings: the other Go variables. wheres: where each comes from. canaries, modules: (path, version). zip: whether
+    zips are downloaded. time_limit, request_timeout: seconds. max_bytes: bytes.
+    """
+
+    goproxy: str
+    settings: Mapping[str, str]
+    wheres: Mapping[str, str]
+    environ: Mapping[str, str]
+    canaries: Sequence[str]
+    modules: Sequence[str] = ()
+    go_sum: str = ""
+    zip: bool = False
+    cached_only: bool = True
+    ask_goauth: bool = False
+    samples: int = 5
+    time_limit: float = 60.0
+    request_timeout: float = 10.0
+    max_requests: int = 300
+    max_bytes: int = 128 << 20
+    problems: Sequence[Problem] = field(default_factory=list)
+
+
+def label(text: str) -> Tuple[str, str]:
+    """Path and version of ``path@version``; the version may be ``latest``. Raises ValueError with the reason."""
+    path, at, version = text.partition("@")
+    if not at or not version:
+        raise ValueError("%r has no version; write it like example.com/module@v1.2.3" % text)
+    modpath.check_path(path)
+    modpath.check_version(version)
+    return path, version
+
+
+def secrets_of(goproxy: str, environ: Mapping[str, str]) -> List[str]:
+    """The passwords in a GOPROXY value and in the URLs of forward proxies."""
+    urls = [element.url for element in chains.parse(goproxy).elements]
+    urls += [text for text in goproxy.replace("|", ",").split(",") if "@" in text]
+    for names in NAMES.values():
+        for name in names:
+            value = environ.get(name, "")
+            urls.append(value if "://" in value else "http://" + value)
+    return url_secrets([url if "://" in url else "https://" + url for url in urls])
+
+
+def scrub(value: Any, secrets: Sequence[str]) -> Any:
+    """The plain data with every secret text in it replaced: a server may send back what it was sent."""
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, SCRUBBED)
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    if isinstance(value, dict):
+        return {scrub(key, secrets) if isinstance(key, str) else key: scrub(row, secrets) for key, row in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [scrub(row, secrets) for row in value]
+    return value
+
+
+def examine(request: Request) -> Dict[str, Any]:
+    """chain, explain, go_sum, findings, healthy, summary and counts, JSON-able, without secrets.
+
+    Stores nothing and changes nothing. Asks within its bounds; what was not asked because of them says so. Never raises
+    for what servers do. Raises OSError where go_sum cannot be read, ValueError for a malformed canary or module.
+    """
+    return _Examination(request).run()
+
+
+class _Examination:
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.canaries = [label(text) for text in request.canaries]
+        for text in request.modules:
+            label(text)
+        self.known = read_file(request.go_sum, MAX_GO_SUM) if request.go_sum else b""
+        settings = request.settings
+        self.gonoproxy = settings.get("GONOPROXY", "")
+        self.gonosumdb = settings.get("GONOSUMDB", "")
+        self.chain = chains.parse(request.goproxy, self.gonoproxy)
+        self.budget = wire.Budget(request.time_limit, request.max_requests, request.max_bytes)
+        # Before Go 1.24 there is no GOAUTH, only netrc.
+        goauth = settings.get("GOAUTH", "") or "netrc"
+        self.credentials = Credentials(goauth, request.environ, LocalFiles(), request.ask_goauth)
+        self.client = wire.Client(
+            self.budget, self.credentials, request.environ, request.request_timeout, request.cached_only
+        )
+        self.database = sumdb.parse(settings.get("GOSUMDB", "") or "sum.golang.org")
+        self.prober = Prober(self.client, self.gonoproxy, self.database, request.zip)
+        self.findings: List[Dict[str, str]] = []
+
+    def run(self) -> Dict[str, Any]:
+        try:
+            rows = self._chain_rows()
+            ways = [self._way().explain(text) for text in self.request.modules]
+            completeness = self._completeness() if self.request.go_sum else None
+        finally:
+            self.client.close()
+        self._find(rows, ways, completeness)
+        statuses = [check["status"] for row in rows for check in row["checks"]]
+        result: Dict[str, Any] = {
+            "goproxy": ",".join(element.shown for element in self.chain.elements if element.number),
+            "chain": rows,
+            "explain": ways,
+            "go_sum": completeness,
+            "findings": self.findings[: 5 * MAX_ROWS],
+            "healthy": all(row["severity"] != "error" for row in self.findings),
+            "counts": {status: statuses.count(status) for status in (OK, WARN, FAIL, SKIP)},
+            "used": {
+                "seconds": round(time.monotonic() - self.budget.started, 2),
+                "requests": self.budget.requests,
+                "bytes": self.budget.bytes,
+            },
+        }
+        result["summary"] = self._summary(rows, ways, completeness)
+        secrets = secrets_of(self.request.goproxy, self.request.environ) + self.credentials.secrets
+        # Longest first, so that no rest of one stays; very short ones would make everything unreadable.
+        chosen = sorted({secret for secret in secrets if len(secret) > 3}, key=len, reverse=True)
+        cleaned: Dict[str, Any] = scrub(result, chosen)
+        return cleaned
+
+    # Parts
+
+    def _chain_rows(self) -> List[Dict[str, Any]]:
+        checker = Checker(self.prober, self.chain, self.canaries, self.request.samples, time.time())
+        asked = [element for element in self.chain.elements if element.kind in (chains.HTTP, chains.FILE)]
+        if self.chain.error:
+            asked = []
+        found: Dict[int, List[Check]] = {}
+        # What explains and completes comes last and is to have a third of the time.
+        share = 0.66 if self.request.modules or self.request.go_sum else 0.95
+        end = time.monotonic() + self.budget.left() * share
+        for place, element in enumerate(asked):
+            seconds = max(0.0, end - time.monotonic()) / (len(asked) - place)
+            found[element.number] = checker.element(element, seconds)
+        rows: List[Dict[str, Any]] = []
+        for element in self.chain.elements if not self.chain.error else ():
+            if not element.number:
+                continue
+            checks = found.get(element.number, [])
+            if len(asked) > 1 and checks:
+                checks = checks + [checker.freshness(element)]
+            rows.append(
+                {
+                    "number": element.number,
+                    "element": element.shown,
+                    "kind": element.kind,
+                    "goes_on_after": "any error" if element.falls_back else "404 and 410",
+                    "server": checker.servers.get(element.number, ""),
+                    "status": _worst(checks),
+                    "checks": [_check_row(check) for check in checks],
+                }
+            )
+        return rows
+
+    def _way(self) -> explain.Way:
+        return explain.Way(self.prober, self.chain, self.gonosumdb, self.known, self.request.wheres)
+
+    def _completeness(self) -> Dict[str, Any]:
+        """Who serves what go.sum names: .mod for its go.mod lines, .zip (without zip: .info) for the others."""
+        served: Dict[str, int] = {}
+        missing: List[str] = []
+        mismatched: List[str] = []
+        counts = {"lines": 0, "served": 0, "direct": 0, "missing": 0, "mismatched": 0, "unknown": 0}
+        for line in self.known.decode("utf-8", "replace").splitlines():
+            words = line.split()
+            if len(words) != 3 or not words[2].startswith("h1:"):
+                continue
+            path, version = words[0], words[1]
+            is_mod = version.endswith("/go.mod")
+            version = version[: -len("/go.mod")] if is_mod else version
+            counts["lines"] += 1
+            if self.budget.left() <= 0 or self.budget.requests >= self.budget.max_requests:
+                counts["unknown"] += 1
+                continue
+            try:
+                modpath.escape_path(path), modpath.escape_version(version)
+            except ValueError:
+                counts["unknown"] += 1
+                continue
+            state, by, have = self._one_line(path, version, is_mod)
+            shown = "%s %s" % (path, words[1])
+            if state == "served" and have and have != words[2]:
+                counts["mismatched"] += 1
+                mismatched.append("%s: %s serves %s" % (shown, by, have))
+                continue
+            counts[state] += 1
+            if state == "served":
+                served[by] = served.get(by, 0) + 1
+            elif state == "missing":
+                missing.append("%s: %s" % (shown, by))
+        row: Dict[str, Any] = dict(counts)
+        row["path"] = self.request.go_sum
+        row["by"] = served
+        row["missing_lines"], row["mismatched_lines"] = missing[:MAX_ROWS], mismatched[:MAX_ROWS]
+        return row
+
+    def _one_line(self, path: str, version: str, is_mod: bool) -> Tuple[str, str, str]:
+        have: List[str] = [""]
+
+        def ask(element: Element) -> chains.Answer:
+            if is_mod:
+                answer, reply = self.prober.mod(element, path, version)
+                have[0] = dirhash.h1_gomod(reply.body) if reply is not None and reply.ok else ""
+                return answer
+            if not self.request.zip:
+                return self.prober.info(element, path, version)[0]
+            answer, found = self.prober.zip(element, path, version)
+            if found is not None and answer.state == chains.FOUND:
+                have[0] = found.h1 or found.problem
+            return answer
+
+        walk = chains.walk(self.chain, ask)
+        if walk.by is not None:
+            return "served", walk.by.shown, have[0]
+        if walk.state == chains.FAILED:
+            return "missing", walk.text, ""
+        outside = walk.steps and walk.steps[-1].element.kind in (chains.DIRECT, chains.NOPROXY)
+        return ("direct" if outside else "unknown"), walk.text, ""
+
+    # Findings
+
+    def _add(self, code: str, severity: str, where: str, text: str, hint: str) -> None:
+        row = {"code": code, "severity": severity, "where": where, "text": text, "hint": hint}
+        if row not in self.findings:
+            self.findings.append(row)
+
+    def _find(self, rows: Sequence[Mapping[str, Any]], ways: Sequence[Mapping[str, Any]], completeness: Any) -> None:
+        where = self.request.wheres.get("GOPROXY", "")
+        for remark in chains.remarks(self.chain, self.gonoproxy, self.gonosumdb):
+            self._add(remark.code, remark.severity, where, remark.text, remark.hint)
+        for problem in self.request.problems:
+            self._add(problem.code, problem.severity, problem.where, problem.text, problem.hint)
+        for note in self.credentials.notes:
+            self._add("credentials-unread", "warning", "GOAUTH", note, "Correct GOAUTH or the rights of the file")
+        for path, version in self.canaries:
+            if chains.matches(self.gonoproxy, path):
+                text = "the canary %s goes around the proxies: GONOPROXY matches" % modpath.label(path, version)
+                self._add("canary-private", "info", "GONOPROXY", text, "Take a canary that the proxies serve")
+        for row in rows:
+            for check in row["checks"]:
+                if check["status"] in (WARN, FAIL):
+                    severity = "error" if check["status"] == FAIL else "warning"
+                    code = "proxy-" + check["name"].replace("_", "-")
+                    self._add(code, severity, row["element"], check["text"], _HINTS.get(check["name"], ""))
+        for way in ways:
+            if way["verdict"] == explain.FAILS:
+                hint = "Look at the steps: the last one shows who stops"
+                self._add("module-fails", "error", way["module"], way["text"], hint)
+        if completeness and completeness["missing"]:
+            text = "%d of %d lines are served by nobody" % (completeness["missing"], completeness["lines"])
+            hint = "Fetch them into the proxy before the chain is cut off from the rest"
+            self._add("go-sum-missing", "error", completeness["path"], text, hint)
+        if completeness and completeness["mismatched"]:
+            text = "%d of %d lines are served with another content" % (
+                completeness["mismatched"],
+                completeness["lines"],
+            )
+            hint = "Evict these versions from the proxy; find out who changed them"
+            self._add("go-sum-mismatch", "error", completeness["path"], text, hint)
+        order = {"error": 0, "warning": 1, "info": 2}
+        self.findings.sort(key=lambda row: order.get(row["severity"], 3))
+
+    def _summary(self, rows: Sequence[Mapping[str, Any]], ways: Sequence[Mapping[str, Any]], completeness: Any) -> str:
+        if self.chain.error:
+            return "Go refuses GOPROXY: " + self.chain.error
+        parts: List[str] = []
+        for row in rows:
+            if row["kind"] not in (chains.HTTP, chains.FILE):
+                parts.append("then " + row["element"])
+                continue
+            bad = [check["name"] for check in row["checks"] if check["status"] == row["status"]]
+            text = "%s: %s" % (row["element"], row["status"])
+            if row["status"] in (WARN, FAIL):
+                text += " (%s)" % ", ".join(bad)
+            parts.append(text)
+        parts += ["%s: %s" % (way["module"], way["verdict"]) for way in ways]
+        if completeness:
+            parts.append("go.sum: %d of %d lines served" % (completeness["served"], completeness["lines"]))
+        return "; ".join(parts)
+
+
+def _worst(checks: Sequence[Check]) -> str:
+    for status in (FAIL, WARN, OK):
+        if any(check.status == status for check in checks):
+            return status
+    return SKIP
+
+
+def _check_row(check: Check) -> Dict[str, Any]:
+    return {"name": check.name, "status": check.status, "text": check.text, "value": check.value, "ms": check.ms}
+
+
+def examine_as(account: Account, request: Request) -> Dict[str, Any]:
+    """As examine(), in a child process with the account's rights, which is ended a little after the time limit.
+
+    So every file is read, every GOAUTH command run, with no more rights than the account's own go commands have. Adds
+    ``settings``. Raises OSError, ValueError.
+    """
+
+    def work() -> Any:
+        try:
+            return {"result": examine(request)}
+        except ValueError as error:
+            return {"refused": str(error)}
+        except OSError as error:
+            return {"errno": error.errno or 0, "text": error.strerror or str(error), "path": str(error.filename or "")}
+
+    answer = as_account(account.uid, account.gid, work, request.time_limit + 15)
+    if "refused" in answer:
+        raise ValueError(answer["refused"])
+    if "result" not in answer:
+        raise OSError(answer["errno"], answer["text"], answer["path"])
+    result: Dict[str, Any] = answer["result"]
+    values = dict(request.settings, GOPROXY=request.goproxy)
+    result["settings"] = {
+        name: {"value": mask_value(name, value), "where": request.wheres.get(name, "")}
+        for name, value in sorted(values.items())
+    }
+    return result

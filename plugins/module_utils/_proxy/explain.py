@@ -1,0 +1,190 @@
+# Copyright (c) 2026 The gofleet.cache authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The way of one module through the chain, in the order in which ``go mod download`` asks (modcmd.DownloadModule)."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+
+from .._go import dirhash, modpath
+from . import chain as chains
+from . import sumdb, wire
+from .chain import FAILED, FOUND, UNKNOWN, Answer, Chain, Element, Walk
+from .probe import Prober, Zip, newest
+
+SERVED = "served"
+FAILS = "fails"
+DIRECT = "direct"
+
+
+class Way:
+    """Explains one module version. known: the go.sum lines that are trusted already, as a text."""
+
+    def __init__(self, prober: Prober, chain: Chain, gonosumdb: str, known: bytes, wheres: Mapping[str, str]) -> None:
+        self.prober = prober
+        self.chain = chain
+        self.gonosumdb = gonosumdb
+        self.known = known
+        self.wheres = wheres
+        self.steps: List[Dict[str, Any]] = []
+        self.served: List[Element] = []
+
+    def explain(self, label: str) -> Dict[str, Any]:
+        """The steps and the verdict for ``path@version`` (or ``path@latest``). Never raises for what servers do."""
+        path, _at, version = label.partition("@")
+        row: Dict[str, Any] = {"module": label, "verdict": UNKNOWN, "text": "", "steps": self.steps}
+        row["private"] = chains.matches(self.prober.gonoproxy, path)
+        verdict, text = self._run(path, version)
+        row["verdict"], row["text"] = verdict, text
+        row["served_by"] = list(dict.fromkeys(element.shown for element in self.served))
+        return row
+
+    def _run(self, path: str, version: str) -> Tuple[str, str]:
+        if version == "latest":
+            version, ended = self._latest(path)
+            if ended is not None:
+                return ended
+        replies: Dict[str, Optional[wire.Reply]] = {}
+        zips: List[Optional[Zip]] = []
+
+        def info(element: Element) -> Answer:
+            answer, replies["info"] = self.prober.info(element, path, version)
+            return answer
+
+        def mod(element: Element) -> Answer:
+            answer, replies["mod"] = self.prober.mod(element, path, version)
+            return answer
+
+        def archive(element: Element) -> Answer:
+            answer, found = self.prober.zip(element, path, version)
+            replies["zip"] = found.reply if found is not None else None
+            zips.append(found)
+            return answer
+
+        for name, ask in (("info", info), ("mod", mod)):
+            ended = self._walk(name, ask, replies)
+            if ended is not None:
+                return ended
+        content = replies["mod"].body if replies["mod"] is not None else b""
+        ended = self._verify("go.mod", path, version, dirhash.h1_gomod(content))
+        if ended is not None:
+            return ended
+        if not self.prober.allow_zip:
+            self._step("zip", "", None, None, "not asked for (option zip)", False)
+            return SERVED, "served by %s; its zip was not asked for" % self._by()
+        ended = self._walk("zip", archive, replies)
+        if ended is not None:
+            return ended
+        found_zip = zips[-1]
+        if found_zip is None or found_zip.problem:
+            return FAILS, "%s@%s: %s" % (path, version, found_zip.problem if found_zip else "no zip")
+        ended = self._verify("zip", path, version, found_zip.h1)
+        return ended if ended is not None else (SERVED, "served by %s" % self._by())
+
+    def _by(self) -> str:
+        return " and ".join(dict.fromkeys(element.shown for element in self.served))
+
+    def _latest(self, path: str) -> Tuple[str, Optional[Tuple[str, str]]]:
+        versions: List[str] = []
+
+        def ask(element: Element) -> Answer:
+            answer, found = self.prober.versions(element, path)
+            if answer.state == FOUND and not found:
+                answer, said = self.prober.latest(element, path)
+                found = [said] if said else []
+            versions[:] = found
+            return answer
+
+        ended = self._walk("latest", ask, {})
+        if ended is not None:
+            return "", ended
+        if not versions:
+            return "", (FAILS, "%s@latest: no versions" % path)
+        return newest(versions), None
+
+    # Steps
+
+    def _step(
+        self,
+        what: str,
+        element: str,
+        reply: Optional[wire.Reply],
+        setting: Optional[str],
+        text: str,
+        goes_on: bool,
+    ) -> None:
+        row: Dict[str, Any] = {"step": what, "element": element, "text": text, "goes_on": goes_on}
+        row["status"] = (reply.status or None) if reply is not None else None
+        row["ms"] = reply.ms if reply is not None else None
+        row["credential"] = (reply.credential.source or reply.credential.note) if reply is not None else ""
+        row["forward"] = reply.forward if reply is not None else ""
+        row["setting"] = self.wheres.get(setting or "GOPROXY", "")
+        self.steps.append(row)
+
+    def _walk(
+        self, what: str, ask: Callable[[Element], Answer], replies: Dict[str, Optional[wire.Reply]]
+    ) -> Optional[Tuple[str, str]]:
+        seen: List[Optional[wire.Reply]] = []
+
+        def asked(element: Element) -> Answer:
+            answer = ask(element)
+            seen.append(replies.get(what))
+            return answer
+
+        walk: Walk = chains.walk(self.chain, asked)
+        for step, reply in zip(walk.steps, seen):
+            if step.element.kind == chains.NOPROXY and step.goes_on:
+                continue  # what does not match is no news
+            setting = "GONOPROXY" if step.element.kind == chains.NOPROXY else "GOPROXY"
+            self._step(what, step.element.shown, reply, setting, step.answer.text, step.goes_on)
+        if walk.state == FOUND and walk.by is not None:
+            self.served.append(walk.by)
+            return None
+        if walk.state == FAILED:
+            return FAILS, "%s: %s" % (what, walk.text)
+        last = walk.steps[-1].element
+        if last.kind in (chains.DIRECT, chains.NOPROXY):
+            return DIRECT, "%s: %s" % (what, walk.text)
+        return UNKNOWN, "%s: %s: %s" % (what, last.shown, walk.text)
+
+    def _verify(self, what: str, path: str, version: str, have: str) -> Optional[Tuple[str, str]]:
+        label = modpath.label(path, version)
+        name = "sum of the " + what
+        wanted = sumdb.sums(self.known, path, version)[0 if what == "zip" else 1]
+        if wanted:
+            if wanted != have:
+                text = "verifying %s of %s: checksum mismatch with go.sum" % (what, label)
+                self._step(name, "go.sum", None, None, text, False)
+                return FAILS, text
+            self._step(name, "go.sum", None, None, "as go.sum says", False)
+            return None
+        database = self.prober.database
+        toolchain = path == "golang.org/toolchain"
+        if (database.off and not toolchain) or (chains.matches(self.gonosumdb, path) and not toolchain):
+            setting = "GOSUMDB" if database.off else "GONOSUMDB"
+            self._step(name, "", None, setting, "not verified, because of " + setting, False)
+            return None
+        if database.off or database.error:
+            text = database.error or "checksum database disabled by GOSUMDB=off"
+            self._step(name, "", None, "GOSUMDB", text, False)
+            return FAILS, "verifying %s of %s: %s" % (what, label, text)
+        base, problem, by = self.prober.sum_base(self.chain)
+        if not base:
+            self._step(name, "", None, "GOSUMDB", problem, False)
+            verdict = UNKNOWN if problem.startswith(("not asked", "stopped")) else FAILS
+            return verdict, "verifying %s of %s: %s" % (what, label, problem)
+        sums = self.prober.sums(base, path, version)
+        shown = by.shown if by is not None else wire.quiet_url(base)
+        if sums.spent:
+            self._step(name, shown, None, "GOSUMDB", sums.error, False)
+            return UNKNOWN, sums.error
+        listed = sums.zip if what == "zip" else sums.mod
+        text = sums.error
+        if not text and not listed:
+            text = "checksum missing from sumdb response"
+        elif not text and listed != have:
+            text = "checksum mismatch: downloaded %s, %s has %s" % (have, database.name, listed)
+        self._step(name, shown, None, "GOSUMDB", text or "as %s says" % database.name, False)
+        return (FAILS, "verifying %s of %s: %s" % (what, label, text)) if text else None

@@ -1,0 +1,356 @@
+# Copyright (c) 2026 The gofleet.cache authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Asks one module proxy the questions of the GOPROXY protocol and says what Go would make of each answer."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tempfile
+from typing import BinaryIO, Dict, List, NamedTuple, Optional, Tuple, cast
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from .._go import dirhash, modpath
+from . import chain as chains
+from . import sumdb, wire
+from .chain import FAILED, FOUND, MISSING, UNKNOWN, Answer, Chain, Element
+
+#: Bytes of a zip that are held in memory; a larger one goes through an unnamed temporary file.
+IN_MEMORY = 8 << 20
+#: modfetch/codehost.MaxZipFile
+MAX_ZIP = 500 << 20
+
+
+class Zip(NamedTuple):
+    """A downloaded zip: its h1 hash, or why Go would refuse it."""
+
+    reply: wire.Reply
+    h1: str
+    problem: str
+
+
+class Sums(NamedTuple):
+    """What the checksum database says: hashes of zip and go.mod, or the error that Go reports."""
+
+    zip: str
+    mod: str
+    error: str
+    spent: bool = False
+
+
+def join(base: str, path: str) -> str:
+    """A proxy's URL with a path of the protocol behind it, escaped as Go sends it (modfetch.pathEscape)."""
+    parts = urlsplit(base)
+    left = parts.path[:-1] if parts.path.endswith("/") else parts.path
+    return urlunsplit(parts._replace(path=left + "/" + quote(path, safe="/$&+=:@~")))
+
+
+def listed(body: bytes) -> Tuple[List[str], int]:
+    """The versions of an answer to list, in Go's order, and the number of lines that hold none (proxyRepo.Versions)."""
+    found: List[str] = []
+    strange = 0
+    for line in body.decode("utf-8", "replace").split("\n"):
+        words = line.split()
+        if words and modpath.is_valid(words[0]):
+            if not modpath.is_pseudo(words[0]):
+                found.append(words[0])
+        elif words:
+            strange += 1
+    return sorted(found, key=modpath.sort_key), strange
+
+
+def newest(versions: List[str]) -> str:
+    """What ``@latest`` is among these: the highest release, else the highest pre-release; "" for none."""
+    ordered = sorted(versions, key=modpath.sort_key)
+    releases = [version for version in ordered if "-" not in version.partition("+")[0]]
+    return (releases or ordered or [""])[-1]
+
+
+def info_problem(body: bytes, path: str, version: str) -> str:
+    """Why Go refuses an .info (proxyRepo.Stat), or an empty text."""
+    try:
+        data = json.loads(body.decode("utf-8"))
+    except ValueError:
+        return "invalid response: no JSON"
+    if not isinstance(data, dict):
+        return "invalid response: no JSON object"
+    lowered = {str(key).lower(): value for key, value in data.items()}  # encoding/json does not mind the case
+    said = lowered.get("version", "")
+    if version and said != version and version == modpath.canonical(version):
+        return "it returned info for version %r instead of the requested one" % str(said)[:80]
+    return ""
+
+
+def module_line(body: bytes) -> str:
+    """The module path that a go.mod declares, or an empty text."""
+    match = re.search(rb"(?m)^[ \t]*module[ \t]+[\"`]?([^\s\"`]+)", body[: 1 << 16])
+    return match.group(1).decode("utf-8", "replace") if match else ""
+
+
+class Prober:
+    """Asks the elements of one chain; every question is asked once.
+
+    allow_zip: whether zips may be downloaded.
+    """
+
+    def __init__(self, client: wire.Client, gonoproxy: str, database: sumdb.Database, allow_zip: bool) -> None:
+        self.client = client
+        self.gonoproxy = gonoproxy
+        self.database = database
+        self.allow_zip = allow_zip
+        self.athens: Dict[int, bool] = {}
+        self._replies: Dict[str, wire.Reply] = {}
+        self._zips: Dict[Tuple[int, str], Zip] = {}
+        self._sums: Dict[str, Sums] = {}
+        self._base: Optional[Tuple[str, str, Optional[Element]]] = None
+
+    # Requests
+
+    def base(self, element: Element) -> str:
+        """Where module files are asked: the element's URL; for Google's proxy its endpoint for what is cached."""
+        if self.client.cached_only and element.host == "proxy.golang.org":
+            parts = urlsplit(element.url)
+            if parts.path in ("", "/"):
+                return urlunsplit(parts._replace(path="/cached-only"))
+        return element.url
+
+    def ask(self, element: Element, path: str) -> wire.Reply:
+        """The reply to one file of the protocol."""
+        return self.url(join(self.base(element), path))
+
+    def url(self, url: str) -> wire.Reply:
+        """The reply to a URL, asked once."""
+        if url not in self._replies:
+            reply = self.client.get(url)
+            if reply.error == wire.SPENT:
+                return reply
+            self._replies[url] = reply
+        return self._replies[url]
+
+    def would_fetch(self, element: Element) -> bool:
+        """Whether a question for a version would make this server fetch it, although only cached ones are wanted."""
+        if not self.client.cached_only or element.kind != chains.HTTP:
+            return False
+        if element.number not in self.athens:
+            # Athens tells its version there (gomods/athens pkg/build) and does not know the header.
+            reply = self.client.get(join(element.url, "version"), limit=4096)
+            if reply.error == wire.SPENT:
+                return True
+            try:
+                data = json.loads(reply.body.decode("utf-8")) if reply.ok else None
+            except ValueError:
+                data = None
+            keys = set(data) if isinstance(data, dict) else {""}
+            self.athens[element.number] = keys <= {"version", "date"}
+        return self.athens[element.number]
+
+    # Answers as Go takes them
+
+    def judge(self, element: Element, reply: wire.Reply, problem: str = "") -> Answer:
+        """What Go makes of a reply; problem: what is wrong with the content of one with status 200."""
+        text = reply.say()
+        if reply.error == wire.SPENT:
+            return Answer(UNKNOWN, text)
+        if reply.ok:
+            return Answer(FAILED, "%s: %s" % (text, problem)) if problem else Answer(FOUND, text)
+        pending = self.client.credentials.not_asked
+        if 400 <= reply.status < 500 and pending and not reply.credential.source and element.url.startswith("https:"):
+            return Answer(UNKNOWN, "%s; Go would ask again with what %s says" % (text, " and ".join(pending)))
+        if reply.missing:
+            if self.client.cached_only and self._not_cached(element, reply):
+                return Answer(UNKNOWN, "not in its cache: what its upstream says is not known (see cached_only)")
+            return Answer(MISSING, text)
+        return Answer(FAILED, text)
+
+    def _not_cached(self, element: Element, reply: wire.Reply) -> bool:
+        # goproxy/goproxy answers so to Disable-Module-Fetch; Google's endpoint has no other reason
+        body = reply.body[:500].lower()
+        return b"temporarily unavailable" in body or b"not cached" in body or self.base(element) != element.url
+
+    def file_url(self, element: Element, path: str, version: str, end: str) -> str:
+        """The URL of ``.info``, ``.mod`` or ``.zip`` of a version; raises ValueError for what is no module."""
+        name = "%s/@v/%s.%s" % (modpath.escape_path(path), modpath.escape_version(version), end)
+        return join(self.base(element), name)
+
+    def outside(self, element: Element, path: str) -> Optional[Answer]:
+        """The answer for elements that are no proxy, and for modules that go around it (modfetch.lookup); else None."""
+        private = chains.matches(self.gonoproxy, path)
+        if element.kind == chains.DIRECT or (element.kind == chains.NOPROXY and private):
+            return Answer(UNKNOWN, "Go fetches it from its own repository; that is not tried here")
+        if element.kind == chains.NOPROXY:
+            return Answer(MISSING, "GONOPROXY does not match")
+        if private:
+            return Answer(MISSING, "GONOPROXY matches: this proxy is not asked")
+        if element.kind == chains.OFF:
+            return Answer(MISSING, "module lookup disabled by GOPROXY=off")
+        return None
+
+    def info(self, element: Element, path: str, version: str) -> Tuple[Answer, Optional[wire.Reply]]:
+        """What the element says to .info of a version or query."""
+        early = self._early(element, path)
+        if early is not None:
+            return early, None
+        reply = self.url(self.file_url(element, path, version, "info"))
+        return self.judge(element, reply, info_problem(reply.body, path, version) if reply.ok else ""), reply
+
+    def mod(self, element: Element, path: str, version: str) -> Tuple[Answer, Optional[wire.Reply]]:
+        """What the element says to .mod; Go takes any content here, the checksum tells what is wrong."""
+        early = self._early(element, path)
+        if early is not None:
+            return early, None
+        reply = self.url(self.file_url(element, path, version, "mod"))
+        return self.judge(element, reply), reply
+
+    def _early(self, element: Element, path: str) -> Optional[Answer]:
+        answer = self.outside(element, path)
+        if answer is None and self.would_fetch(element):
+            return Answer(UNKNOWN, "not asked: Athens would fetch and store the version (see cached_only)")
+        return answer
+
+    def zip(self, element: Element, path: str, version: str) -> Tuple[Answer, Optional[Zip]]:
+        """What the element says to .zip, and what was in it. FOUND is every 200, as in Go, whatever is in it."""
+        early = self._early(element, path)
+        if early is not None:
+            return early, None
+        if not self.allow_zip:
+            return Answer(UNKNOWN, "not asked for (option zip)"), None
+        name = self.file_url(element, path, version, "zip")
+        if (element.number, name) not in self._zips:
+            found = self._download(name, modpath.label(path, version))
+            if found.reply.error == wire.SPENT:
+                return Answer(UNKNOWN, found.reply.text), None
+            self._zips[element.number, name] = found
+        found = self._zips[element.number, name]
+        return self.judge(element, found.reply), found
+
+    def _download(self, url: str, prefix: str) -> Zip:
+        with _Spool() as spool:
+            try:
+                reply = self.client.get(url, sink=spool.write)
+            except OSError as error:  # no room for the temporary file
+                reply = wire.Reply(
+                    wire.quiet_url(url), error=wire.LOCAL, text="cannot keep the zip: %s" % error.strerror
+                )
+            if not reply.ok:
+                return Zip(reply, "", "")
+            if reply.size > MAX_ZIP:
+                return Zip(reply, "", "downloaded zip file too large")
+            try:
+                return Zip(reply, dirhash.h1_zip(spool.file, prefix), "")
+            except (dirhash.ZipProblem, OSError) as problem:
+                return Zip(reply, "", "zip: %s" % problem)
+
+    def versions(self, element: Element, path: str) -> Tuple[Answer, List[str]]:
+        """What the element says to list."""
+        answer = self.outside(element, path)
+        if answer is not None:
+            return answer, []
+        reply = self.ask(element, modpath.escape_path(path) + "/@v/list")
+        return self.judge(element, reply), listed(reply.body)[0] if reply.ok else []
+
+    def latest(self, element: Element, path: str) -> Tuple[Answer, str]:
+        """What the element says to ``@latest`` where its list names no version."""
+        answer = self.outside(element, path)
+        if answer is not None:
+            return answer, ""
+        reply = self.ask(element, modpath.escape_path(path) + "/@latest")
+        if not reply.ok:
+            return self.judge(element, reply), ""
+        problem = info_problem(reply.body, path, "")
+        said = ""
+        if not problem:
+            said = str(
+                {str(k).lower(): v for k, v in json.loads(reply.body.decode("utf-8")).items()}.get("version", "")
+            )
+            problem = "" if modpath.is_valid(said) else "it names no version"
+        return self.judge(element, reply, problem), said
+
+    # The checksum database
+
+    def sum_base(self, chain: Chain) -> Tuple[str, str, Optional[Element]]:
+        """(the database's address, why there is none, the element that serves it) (modfetch dbClient.initBase)."""
+        if self._base is not None:
+            return self._base
+        database = self.database
+        if database.url:
+            return database.url, "", None
+
+        def ask(element: Element) -> Answer:
+            if element.kind in (chains.DIRECT, chains.OFF):
+                return Answer(MISSING, "Go asks the database itself")
+            if element.kind == chains.NOPROXY:
+                return Answer(MISSING, "no proxy")
+            return self.judge(element, self.supported(element))
+
+        walk = chains.walk(chain, ask)
+        answer: Tuple[str, str, Optional[Element]] = ("", walk.text, None)
+        if walk.by is not None:
+            answer = (join(walk.by.url, "sumdb/" + database.name), "", walk.by)
+        elif walk.state == UNKNOWN:
+            return "", walk.text, None
+        elif walk.missing:
+            answer = ("https://" + database.name, "", None)
+        self._base = answer
+        return answer
+
+    def supported(self, element: Element) -> wire.Reply:
+        """Whether the element passes the database on."""
+        return self.url(join(element.url, "sumdb/%s/supported" % self.database.name))
+
+    def sums(self, base: str, path: str, version: str) -> Sums:
+        """The hashes that the database at an address has for a version; its signature and proof are checked."""
+        key = "%s %s" % (base, modpath.label(path, version))
+        if key not in self._sums:
+            found = self._lookup(base, path, version)
+            if found.spent:
+                return found
+            self._sums[key] = found
+        return self._sums[key]
+
+    def _lookup(self, base: str, path: str, version: str) -> Sums:
+        reply = self.url(join(base, sumdb.lookup_path(path, version)))
+        if not reply.ok:
+            return Sums("", "", "reading %s: %s" % (reply.url, reply.say()), reply.error == wire.SPENT)
+
+        spent: List[str] = []
+
+        def read(tile: str) -> bytes:
+            answer = self.url(join(base, tile))
+            if answer.error == wire.SPENT:
+                spent.append(answer.text)
+            if not answer.ok:
+                raise sumdb.SumProblem("reading %s: %s" % (answer.url, answer.say()))
+            return answer.body
+
+        try:
+            found = sumdb.record(reply.body)
+            sumdb.prove(found, sumdb.tree_head(found.head, self.database), read)
+        except sumdb.SumProblem as problem:
+            return Sums("", "", str(problem), bool(spent))
+        zip_sum, mod_sum = sumdb.sums(found.text, path, version)
+        return Sums(zip_sum, mod_sum, "")
+
+
+class _Spool:
+    """Takes a zip: a small one stays in memory, another goes to a temporary file without a name."""
+
+    def __init__(self) -> None:
+        self.file: BinaryIO = io.BytesIO()
+        self._size = 0
+
+    def __enter__(self) -> _Spool:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.file.close()
+
+    def write(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > IN_MEMORY and isinstance(self.file, io.BytesIO):
+            held = self.file.getvalue()
+            self.file = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115
+            self.file.write(held)
+        self.file.write(data)

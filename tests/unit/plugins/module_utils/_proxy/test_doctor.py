@@ -1,0 +1,422 @@
+# Copyright (c) 2026 The gofleet.cache authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import pathlib
+import subprocess
+import time
+from typing import Any, Dict, List
+
+import pytest
+
+from ansible_collections.gofleet.cache.plugins.module_utils._proxy import doctor
+from ansible_collections.gofleet.cache.tests.fixtures import goproxy
+from ansible_collections.gofleet.cache.tests.unit.plugins.module_utils._proxy import server
+
+LIB = "example.com/lib@v0.1.0"
+AZURE = "example.com/Azure/Lib@v1.0.0"
+
+
+def look(value: str, **more: Any) -> Dict[str, Any]:
+    settings = {"GOSUMDB": "off"}
+    settings.update(more.pop("settings", {}))
+    given: Dict[str, Any] = {"canaries": [LIB, AZURE], "samples": 1, "request_timeout": 2.0, "time_limit": 20.0}
+    given.update(more)
+    request = doctor.Request(
+        goproxy=value,
+        settings=settings,
+        wheres={"GOPROXY": "env-file: here:1"},
+        environ=given.pop("environ", {}),
+        **given,
+    )
+    return doctor.examine(request)
+
+
+def check(result: Dict[str, Any], name: str, number: int = 1) -> Dict[str, Any]:
+    (row,) = [row for row in result["chain"] if row["number"] == number]
+    (found,) = [found for found in row["checks"] if found["name"] == name]
+    return dict(found)
+
+
+def statuses(result: Dict[str, Any], number: int = 1) -> Dict[str, str]:
+    (row,) = [row for row in result["chain"] if row["number"] == number]
+    return {found["name"]: found["status"] for found in row["checks"]}
+
+
+def test_a_good_proxy_is_healthy_in_every_check(site: server.Running) -> None:
+    result = look(site.url + "/sumok", zip=True, samples=3, settings={"GOSUMDB": site.database.verifier}, modules=[LIB])
+    assert set(statuses(result).values()) <= {"ok", "skip"}, result["chain"]
+    assert statuses(result)["sumdb"] == "ok"
+    assert check(result, "zip")["value"]["h1"].startswith("h1:")
+    assert check(result, "latency")["value"]["samples"] == 3
+    assert result["healthy"] is True
+    assert result["explain"][0]["verdict"] == "served"
+    assert result["summary"] == "%s/sumok: ok; %s: served" % (site.url, LIB)
+    json.dumps(result)
+
+
+def test_looking_asks_for_no_zip_and_for_nothing_that_is_not_cached(site: server.Running) -> None:
+    result = look(site.url + "/ok", modules=[LIB])
+    assert not [path for path in site.paths() if path.endswith(".zip")]
+    assert all(headers.get("disable-module-fetch") == "true" for _path, headers in site.seen)
+    assert result["explain"][0]["verdict"] == "served"
+    assert "its zip was not asked for" in result["explain"][0]["text"]
+
+
+def test_without_cached_only_the_requests_are_those_of_a_build(site: server.Running) -> None:
+    look(site.url + "/ok", cached_only=False)
+    assert not any("disable-module-fetch" in headers for _path, headers in site.seen)
+
+
+def test_what_is_only_not_cached_is_unknown_not_missing(site: server.Running) -> None:
+    result = look("%s/cached,off" % site.url, modules=[LIB])
+    assert result["explain"][0]["verdict"] == "unknown"
+    assert check(result, "info")["status"] == "skip"
+    assert look("%s/cached,off" % site.url, modules=[LIB], cached_only=False)["explain"][0]["verdict"] == "served"
+
+
+def test_athens_which_would_fetch_is_not_asked_for_versions(site: server.Running) -> None:
+    result = look(site.url + "/athens", modules=[LIB])
+    assert result["chain"][0]["server"] == "athens"
+    assert not [path for path in site.paths() if path.endswith((".mod", ".zip", "v0.1.0.info"))]
+    assert result["explain"][0]["verdict"] == "unknown"
+    assert statuses(result)["list"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("fault", "name", "status", "words"),
+    [
+        ("st/403", "info", "fail", "403"),
+        ("st/407", "auth", "fail", "407"),
+        ("st/401", "auth", "fail", "401"),
+        ("html", "info", "fail", "no JSON"),
+        ("html", "list", "fail", "HTML"),
+        ("html", "missing_version", "fail", "login or captive portal"),
+        ("html", "missing_module", "fail", "login or captive portal"),
+        ("html", "mod", "fail", "declares no module"),
+        ("drop", "info", "fail", "dropped"),
+        ("short", "info", "fail", "too early"),
+        ("nowhere", "info", "fail", "Location"),
+        ("loop", "redirects", "fail", "10 redirects"),
+        ("sso", "redirects", "fail", "login page"),
+        ("redir", "redirects", "ok", "127.0.0.1"),
+        ("away", "redirects", "ok", "another host"),
+        ("wronginfo", "info", "fail", "v9.9.9"),
+        ("wrongmod", "mod", "ok", ""),
+        ("nolist", "list_refused", "warn", "go install"),
+        ("no404", "missing_version", "fail", "does not go on"),
+        ("gone", "missing_version", "ok", "410"),
+        ("htmlzip", "zip", "fail", "not a valid zip"),
+        ("otherzip", "zip", "fail", "not below example.com/lib@v0.1.0"),
+        ("cutzip", "zip", "fail", "zip"),
+        ("chunked", "zip", "ok", "h1:"),
+    ],
+)
+def test_each_fault_is_told_by_its_check(site: server.Running, fault: str, name: str, status: str, words: str) -> None:
+    result = look("%s/%s,%s/ok" % (site.url, fault, site.url), zip=True)
+    found = check(result, name)
+    assert (found["status"], words in found["text"]) == (status, True), found
+    assert set(statuses(result, 2).values()) <= {"ok", "skip"}, "the next element is looked at all the same"
+    assert result["healthy"] is (status != "fail" and result["counts"]["fail"] == 0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "words"),
+    [
+        ("sumok", "ok", "proof are good"),
+        ("sum403", "fail", "403"),
+        ("sum500", "fail", "no new module can be verified"),
+        ("ok", "ok", "does not pass"),
+        ("sum410", "ok", "does not pass"),
+        ("sumempty", "fail", "404"),
+        ("sumhtml", "fail", "malformed record"),
+        ("sumlies", "fail", "not in the signed tree"),
+        ("sumforged", "fail", "no signature by the key"),
+        ("sumtiles", "fail", "not in the signed tree"),
+        ("wrongmod", "fail", "not what the checksum database knows"),
+        ("badzip", "fail", "not what the checksum database knows"),
+    ],
+)
+def test_a_wrong_checksum_database_is_told(site: server.Running, fault: str, status: str, words: str) -> None:
+    result = look("%s/%s" % (site.url, fault), zip=True, settings={"GOSUMDB": site.database.verifier})
+    found = check(result, "sumdb")
+    assert (found["status"], words in found["text"]) == (status, True), found
+
+
+@pytest.mark.parametrize("fault", ["stall", "drip"])
+def test_a_proxy_that_never_ends_costs_only_the_time_limit(site: server.Running, fault: str) -> None:
+    started = time.monotonic()
+    result = look("%s/%s|%s/ok" % (site.url, fault, site.url), request_timeout=0.5, time_limit=15.0, modules=[LIB])
+    assert time.monotonic() - started < 16
+    assert check(result, "info")["status"] == "fail"
+    assert "within 0.5 s" in check(result, "info")["text"]
+    assert statuses(result)["latency"] == "skip"
+    assert result["explain"][0]["verdict"] == "served"
+
+
+def test_the_bounds_on_requests_and_bytes_hold_and_are_told(site: server.Running) -> None:
+    few = look(site.url + "/ok", max_requests=4)
+    assert few["used"]["requests"] == 4 == len(site.seen)
+    assert "the limit of 4 requests" in json.dumps(few["chain"])
+    small = look(site.url + "/ok", zip=True, max_bytes=200, modules=["example.com/big@v1.0.0"])
+    assert small["explain"][0]["verdict"] == "unknown"
+    assert "the limit of 200 bytes" in json.dumps(small)
+
+
+def test_what_cannot_be_reached_is_told_once(site: server.Running) -> None:
+    result = look("http://127.0.0.1:1,%s/ok" % site.url, modules=[LIB])
+    assert check(result, "tcp")["status"] == "fail"
+    assert {row["status"] for row in result["chain"][0]["checks"]} == {"ok", "fail", "skip"}
+    assert [row["code"] for row in result["findings"] if row["where"] == "http://127.0.0.1:1"] == ["proxy-tcp"]
+    way = result["explain"][0]
+    assert way["verdict"] == "fails"
+    assert "refused" in way["text"]
+    assert way["steps"][0]["goes_on"] is False
+
+
+def test_a_folder_is_a_proxy(modules: goproxy.Proxy) -> None:
+    result = look(modules.url, zip=True, modules=[LIB, "example.com/none@v1.0.0"])
+    assert [way["verdict"] for way in result["explain"]] == ["served", "fails"]
+    assert statuses(result)["missing_version"] == "ok"
+    assert "dns" not in statuses(result)
+
+
+def test_what_a_folder_refuses_ends_a_comma_chain_as_403_does(modules: goproxy.Proxy, tmp_path: pathlib.Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root can read everything")
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0)
+    assert look("file://%s,%s" % (closed, modules.url), modules=[LIB])["explain"][0]["verdict"] == "fails"
+    assert look("file://%s|%s" % (closed, modules.url), modules=[LIB])["explain"][0]["verdict"] == "served"
+
+
+def test_the_way_tells_who_what_why_and_where(site: server.Running) -> None:
+    result = look("%s/st/404,%s/ok,direct" % (site.url, site.url), zip=True, modules=[LIB])
+    way = result["explain"][0]
+    assert [(row["step"], row["status"], row["goes_on"]) for row in way["steps"]] == [
+        ("info", 404, True),
+        ("info", 200, False),
+        ("mod", 404, True),
+        ("mod", 200, False),
+        ("sum of the go.mod", None, False),
+        ("zip", 404, True),
+        ("zip", 200, False),
+        ("sum of the zip", None, False),
+    ]
+    assert way["served_by"] == [site.url + "/ok"]
+    assert {row["setting"] for row in way["steps"] if row["step"] == "info"} == {"env-file: here:1"}
+    assert all(row["ms"] > 0 for row in way["steps"] if row["status"])
+
+
+def test_latest_is_the_highest_release_of_the_list(site: server.Running) -> None:
+    result = look(site.url + "/ok", modules=["example.com/lib@latest", "example.com/none@latest"])
+    assert [way["verdict"] for way in result["explain"]] == ["served", "fails"]
+    assert "/ok/example.com/lib/@v/v0.2.0.info" in site.paths()
+
+
+def test_a_private_module_goes_around_the_proxies_and_its_name_is_not_told_to_them(site: server.Running) -> None:
+    private = goproxy.PRIVATE + "/tools@v0.3.0"
+    result = look(site.url + "/ok", modules=[private], settings={"GONOPROXY": goproxy.PRIVATE})
+    way = result["explain"][0]
+    assert (way["verdict"], way["private"]) == ("direct", True)
+    assert not [path for path in site.paths() if goproxy.PRIVATE in path]
+
+
+def test_off_and_direct_end_the_chain(site: server.Running) -> None:
+    off = look("%s/st/404,off,%s/ok" % (site.url, site.url), modules=[LIB])
+    assert off["explain"][0]["verdict"] == "fails"
+    assert "chain-unreached" in [row["code"] for row in off["findings"]]
+    assert look("%s/st/404,direct" % site.url, modules=[LIB])["explain"][0]["verdict"] == "direct"
+
+
+def test_go_sum_is_trusted_before_the_database(site: server.Running, tmp_path: pathlib.Path) -> None:
+    go_sum = tmp_path / "go.sum"
+    record = next(row for row in site.database.records if row.startswith(b"example.com/lib v0.1.0 "))
+    go_sum.write_bytes(record)
+    settings = {"GOSUMDB": site.database.verifier}
+    value = site.url + "/sum500"
+    assert look(value, zip=True, modules=[LIB], settings=settings)["explain"][0]["verdict"] == "fails"
+    good = look(value, zip=True, modules=[LIB], settings=settings, go_sum=str(go_sum))
+    assert good["explain"][0]["verdict"] == "served"
+    bad = look(site.url + "/badzip", zip=True, modules=[LIB], settings=settings, go_sum=str(go_sum))
+    assert "mismatch with go.sum" in bad["explain"][0]["text"]
+    assert bad["go_sum"]["mismatched"] == 1
+
+
+def test_who_serves_which_line_of_go_sum(site: server.Running, tmp_path: pathlib.Path) -> None:
+    go_sum = tmp_path / "go.sum"
+    lines = b"".join(site.database.records) + b"example.com/none v1.0.0 h1:x=\n"
+    go_sum.write_bytes(lines)
+    value = "%s/st/404,%s/ok,off" % (site.url, site.url)
+    found = look(value, zip=True, go_sum=str(go_sum), settings={"GONOPROXY": goproxy.PRIVATE})["go_sum"]
+    assert (found["lines"], found["direct"], found["missing"], found["mismatched"]) == (29, 6, 1, 0)
+    assert found["by"] == {site.url + "/ok": 22}
+    assert found["missing_lines"][0].startswith("example.com/none v1.0.0: ")
+
+
+def test_a_list_that_lags_behind_is_told(site: server.Running, tmp_path: pathlib.Path) -> None:
+    old = goproxy.make_proxy(tmp_path / "old", [goproxy.make_module("example.com/lib", "v0.1.0")])
+    result = look("%s,%s/ok" % (old.url, site.url))
+    assert check(result, "freshness")["status"] == "warn"
+    assert check(result, "freshness", 2)["status"] == "ok"
+
+
+# Credentials
+
+
+def _netrc(tmp_path: pathlib.Path, machine: str) -> Dict[str, str]:
+    text = "machine %s login %s password %s\n" % (machine, server.USER, server.PASSWORD)
+    (tmp_path / ".netrc").write_text(text, encoding="utf-8")
+    return {"HOME": str(tmp_path)}
+
+
+def test_tls_days_and_the_netrc_entry_that_is_used(
+    secure: server.Running, certificate: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    environ = dict(_netrc(tmp_path, "127.0.0.1:%d" % secure.port), SSL_CERT_FILE=str(certificate))
+    result = look(secure.url + "/auth", environ=environ)
+    assert check(result, "info")["status"] == "ok"
+    assert check(result, "auth")["value"] == {"source": "netrc entry for 127.0.0.1:%d" % secure.port, "anonymous": 401}
+    tls = check(result, "tls")
+    assert (tls["status"], tls["value"]["days_left"], tls["value"]["issuer"]) == ("warn", 9, "Test Company")
+
+
+def test_an_entry_without_the_port_is_not_used_and_it_is_said_why(
+    secure: server.Running, certificate: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    environ = dict(_netrc(tmp_path, "127.0.0.1"), SSL_CERT_FILE=str(certificate))
+    found = check(look(secure.url + "/auth", environ=environ), "auth")
+    assert found["status"] == "fail"
+    assert "Go looks for 127.0.0.1:%d exactly" % secure.port in found["text"]
+
+
+def test_an_unknown_root_is_told_by_the_tls_check(secure: server.Running) -> None:
+    result = look(secure.url + "/ok", modules=[LIB])
+    assert check(result, "tls")["status"] == "fail"
+    assert "certificate" in check(result, "tls")["text"]
+    assert result["explain"][0]["verdict"] == "fails"
+
+
+def test_a_goauth_command_is_run_only_on_request(
+    secure: server.Running, certificate: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    script = tmp_path / "helper"
+    token = base64.b64encode(("%s:%s" % (server.USER, server.PASSWORD)).encode()).decode()
+    header = "%s/\\n\\nAuthorization: Basic %s\\n\\n" % (secure.url, token)
+    script.write_text("#!/bin/sh\ntouch %s/ran\nprintf '%s'\n" % (tmp_path, header), encoding="utf-8")
+    script.chmod(0o755)
+    environ = {"SSL_CERT_FILE": str(certificate), "PATH": os.environ["PATH"]}
+    settings = {"GOAUTH": str(script)}
+    login = "%s:%s@" % (server.USER, password)
+    value = "|".join(
+        [
+            "https://%s127.0.0.1:%d/echo" % (login, secure.port),
+            secure.url + "/echo",
+            "http://%s127.0.0.1:%d/ok" % (login, site.port),
+            "http://proxy.test/echo",
+        ]
+    )
+    result = look(value, environ=environ, modules=[LIB], zip=True)
+    text = json.dumps(result)
+    basic = base64.b64encode(("%s:%s" % (server.USER, password)).encode()).decode()
+    assert basic in json.dumps(secure.seen), "the credential was really sent"
+    assert password not in text
+    assert basic not in text
+    assert check(result, "auth", 3)["status"] == "fail"
+    assert "insecure" in check(result, "info", 3)["text"]
+
+
+# Forward proxies
+
+
+def test_a_forward_proxy_is_used_as_go_uses_it(site: server.Running) -> None:
+    environ = {"HTTP_PROXY": "127.0.0.1:%d" % site.port, "NO_PROXY": "direct.test"}
+    result = look("http://proxy.test/ok", environ=environ, modules=[LIB])
+    assert result["explain"][0]["verdict"] == "served"
+    assert result["explain"][0]["steps"][0]["forward"] == "http://127.0.0.1:%d" % site.port
+    assert check(result, "dns")["status"] == "skip"
+    assert site.paths()[0].startswith("http://proxy.test/ok/")
+
+
+def test_a_forward_proxy_that_wants_a_login_is_recognised(site: server.Running) -> None:
+    environ = {"HTTPS_PROXY": "http://127.0.0.1:%d" % site.port}
+    found = check(look("https://proxy.test/ok", environ=environ), "tls")
+    assert found["status"] == "fail"
+    assert "wants a login" in found["text"]
+
+
+# The same through the real go command
+
+
+def _go(go: str, value: str, verifier: str, folder: pathlib.Path) -> bool:
+    environ = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "GOPROXY": value,
+        "GOSUMDB": verifier,
+        "GOTOOLCHAIN": "local",
+        "GOFLAGS": "-modcacherw",
+        "GOENV": "off",
+        "GOTELEMETRY": "off",
+    }
+    command = [go, "mod", "download", "-x", LIB]
+    done = subprocess.run(command, env=environ, cwd=str(folder), stdout=-3, stderr=-3, timeout=120, check=False)
+    return done.returncode == 0
+
+
+ROWS: List[str] = [
+    "{u}/st/404,{u}/ok",
+    "{u}/st/410,{u}/ok",
+    "{u}/st/403,{u}/ok",
+    "{u}/st/403|{u}/ok",
+    "{u}/st/500,{u}/ok",
+    "{u}/st/429|{u}/ok",
+    "{u}/nowhere,{u}/ok",
+    "{u}/html,{u}/ok",
+    "{u}/html|{u}/ok",
+    "{u}/drop,{u}/ok",
+    "{u}/drop|{u}/ok",
+    "{u}/short,{u}/ok",
+    "{u}/slow|{u}/ok",
+    "{u}/slow,{u}/ok",
+    "{u}/redir",
+    "{u}/loop,{u}/ok",
+    "{u}/wronginfo,{u}/ok",
+    "{u}/wronginfo|{u}/ok",
+    "{u}/wrongmod",
+    "{u}/badzip",
+    "{u}/cutzip",
+    "{u}/sumok",
+    "{u}/sum403,{u}/sumok",
+    "{u}/sum403|{u}/sumok",
+    "{u}/sum500|off",
+    "{u}/sumlies",
+    "{u}/sumforged",
+    "{u}/sumtiles",
+    "{u}/sumempty",
+    "http://127.0.0.1:1,{u}/ok",
+    "http://127.0.0.1:1|{u}/sumok",
+    " {u}/sumok , ,",
+    "{u}/st/404,off",
+    ",",
+    "/abs/path",
+    "{u}/sumok,nonsense",
+]
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_the_verdict_is_that_of_the_real_go(
+    go_binary: str, site: server.Running, tmp_path: pathlib.Path, row: str
+) -> None:
+    # Rows that are about module files take the sums from the last element, or need none.
+    value = row.format(u=site.url)
+    verifier = site.database.verifier if "sum" in row or "bad" in row or "cut" in row or "wrongmod" in row else "off"
+    result = look(value, zip=True, cached_only=False, samples=0, modules=[LIB], settings={"GOSUMDB": verifier})
+    way = result["explain"][0]
+    assert way["verdict"] in ("served", "fails"), way
+    assert (way["verdict"] == "served") is _go(go_binary, value, verifier, tmp_path), way
