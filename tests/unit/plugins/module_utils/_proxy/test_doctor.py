@@ -312,15 +312,43 @@ def test_a_goauth_command_is_run_only_on_request(
     script.chmod(0o755)
     environ = {"SSL_CERT_FILE": str(certificate), "PATH": os.environ["PATH"]}
     settings = {"GOAUTH": str(script)}
+    value = secure.url + "/auth"
+    quiet = look(value, environ=environ, settings=settings, modules=[LIB])
+    assert quiet["explain"][0]["verdict"] == "unknown"
+    assert not (tmp_path / "ran").exists()
+    asked = look(value, environ=environ, settings=settings, modules=[LIB], ask_goauth=True)
+    assert asked["explain"][0]["verdict"] == "served"
+    assert asked["explain"][0]["steps"][0]["credential"] == "GOAUTH command helper"
+    assert token not in json.dumps([quiet, asked])
+
+
+def test_a_credential_is_not_carried_to_another_host(
+    secure: server.Running, certificate: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    secure.server.elsewhere = "https://localhost:%d" % secure.port
+    environ = dict(_netrc(tmp_path, "127.0.0.1:%d" % secure.port), SSL_CERT_FILE=str(certificate))
+    result = look(secure.url + "/away", environ=environ)
+    assert check(result, "redirects")["status"] == "warn"
+    assert "gets no credential" in check(result, "redirects")["text"]
+    there = [headers for path, headers in secure.seen if path.startswith("/ok/")]
+    assert there
+    assert not any("authorization" in headers for headers in there)
+
+
+def test_a_redirect_from_https_to_http_is_refused(secure: server.Running, certificate: pathlib.Path) -> None:
+    result = look(secure.url + "/away", environ={"SSL_CERT_FILE": str(certificate)})
+    assert "insecure URL" in check(result, "redirects")["text"]
+
+
+def test_no_secret_comes_back_whoever_sends_it_back(
+    secure: server.Running, site: server.Running, certificate: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    password = server.PASSWORD
+    environ = dict(_netrc(tmp_path, "127.0.0.1:%d" % secure.port), SSL_CERT_FILE=str(certificate))
+    environ["HTTP_PROXY"] = "http://user:%s@127.0.0.1:%d" % (password, site.port)
     login = "%s:%s@" % (server.USER, password)
-    value = "|".join(
-        [
-            "https://%s127.0.0.1:%d/echo" % (login, secure.port),
-            secure.url + "/echo",
-            "http://%s127.0.0.1:%d/ok" % (login, site.port),
-            "http://proxy.test/echo",
-        ]
-    )
+    first = "https://%s127.0.0.1:%d/echo|%s/echo" % (login, secure.port, secure.url)
+    value = "%s|http://%s127.0.0.1:%d/ok|http://proxy.test/echo" % (first, login, site.port)
     result = look(value, environ=environ, modules=[LIB], zip=True)
     text = json.dumps(result)
     basic = base64.b64encode(("%s:%s" % (server.USER, password)).encode()).decode()
