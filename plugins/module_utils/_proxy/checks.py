@@ -204,15 +204,13 @@ class Checker:
 
     def _list(self, element: Element, replies: List[wire.Reply]) -> List[Check]:
         path, version = self.canaries[0]
-        answer, versions = self.prober.versions(element, path)
-        early = self.prober.outside(element, path)
-        if early is not None:
-            return [Check("list", SKIP, early.text), Check("list_refused", SKIP, early.text)]
-        reply = self.prober.ask(element, modpath.escape_path(path) + "/@v/list")
+        answer, reply = self.prober.versions(element, path)
+        if reply is None:
+            return [Check("list", SKIP, answer.text), Check("list_refused", SKIP, answer.text)]
         replies.append(reply)
         check = self._file("list", answer, reply, path)
         if answer.state == FOUND:
-            _versions, strange = listed(reply.body)
+            versions, strange = listed(reply.body)
             self.newest[element.number] = newest(versions)
             value = {"versions": len(versions), "newest": newest(versions)}
             if reply.html:

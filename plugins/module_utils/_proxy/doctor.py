@@ -370,5 +370,6 @@ def examine_as(account: Account, request: Request) -> Dict[str, Any]:
     result["settings"] = {
         name: {"value": mask_value(name, value), "where": request.wheres.get(name, "")}
         for name, value in sorted(values.items())
+        if value
     }
     return result

@@ -12,7 +12,7 @@ from .._go import dirhash, modpath
 from . import chain as chains
 from . import sumdb, wire
 from .chain import FAILED, FOUND, UNKNOWN, Answer, Chain, Element, Walk
-from .probe import Prober, Zip, newest
+from .probe import Prober, Zip, listed, newest
 
 SERVED = "served"
 FAILS = "fails"
@@ -88,16 +88,18 @@ class Way:
 
     def _latest(self, path: str) -> Tuple[str, Optional[Tuple[str, str]]]:
         versions: List[str] = []
+        replies: Dict[str, Optional[wire.Reply]] = {}
 
         def ask(element: Element) -> Answer:
-            answer, found = self.prober.versions(element, path)
-            if answer.state == FOUND and not found:
+            answer, replies["latest"] = self.prober.versions(element, path)
+            reply = replies["latest"]
+            versions[:] = listed(reply.body)[0] if reply is not None and reply.ok else []
+            if answer.state == FOUND and not versions:
                 answer, said = self.prober.latest(element, path)
-                found = [said] if said else []
-            versions[:] = found
+                versions[:] = [said] if said else []
             return answer
 
-        ended = self._walk("latest", ask, {})
+        ended = self._walk("latest", ask, replies)
         if ended is not None:
             return "", ended
         if not versions:

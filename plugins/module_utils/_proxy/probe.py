@@ -110,16 +110,20 @@ class Prober:
     # Requests
 
     def base(self, element: Element) -> str:
-        """Where module files are asked: the element's URL; for Google's proxy its endpoint for what is cached."""
-        if self.client.cached_only and element.host == "proxy.golang.org":
-            parts = urlsplit(element.url)
-            if parts.path in ("", "/"):
-                return urlunsplit(parts._replace(path="/cached-only"))
-        return element.url
+        """Where files of versions are asked: the element's URL; for Google's proxy its endpoint for what is cached.
+
+        What stands in for Google's proxy in a company often does not know that endpoint: then it is the URL again.
+        """
+        parts = urlsplit(element.url)
+        if not self.client.cached_only or element.host != "proxy.golang.org" or parts.path not in ("", "/"):
+            return element.url
+        endpoint = urlunsplit(parts._replace(path="/cached-only"))
+        known = self.url(join(endpoint, "golang.org/x/text/@v/list"))
+        return endpoint if known.ok and not known.html else element.url
 
     def ask(self, element: Element, path: str) -> wire.Reply:
-        """The reply to one file of the protocol."""
-        return self.url(join(self.base(element), path))
+        """The reply to a file of the protocol for which no server fetches a version."""
+        return self.url(join(element.url, path))
 
     def url(self, url: str) -> wire.Reply:
         """The reply to a URL, asked once."""
@@ -243,13 +247,13 @@ class Prober:
             except (dirhash.ZipProblem, OSError) as problem:
                 return Zip(reply, "", "zip: %s" % problem)
 
-    def versions(self, element: Element, path: str) -> Tuple[Answer, List[str]]:
+    def versions(self, element: Element, path: str) -> Tuple[Answer, Optional[wire.Reply]]:
         """What the element says to list."""
         answer = self.outside(element, path)
         if answer is not None:
-            return answer, []
+            return answer, None
         reply = self.ask(element, modpath.escape_path(path) + "/@v/list")
-        return self.judge(element, reply), listed(reply.body)[0] if reply.ok else []
+        return self.judge(element, reply), reply
 
     def latest(self, element: Element, path: str) -> Tuple[Answer, str]:
         """What the element says to ``@latest`` where its list names no version."""

@@ -133,6 +133,10 @@ class Reply:
             text += " with an HTML page"
         if self.status == 407:
             text += " (the forward proxy wants a login)"
+        # Go shows what a proxy says as plain text, and nothing else.
+        if self.status != 200 and self.headers.get("content-type", "").lower().startswith("text/plain"):
+            detail = " ".join(self.body.decode("utf-8", "replace").split())
+            text += ": " + mask(detail[:120]) if detail else ""
         return text
 
 
@@ -156,6 +160,8 @@ class Budget:
         """Counts one request."""
         if self.left() <= 0:
             raise WireError(SPENT, "not asked: the time limit of %g s is reached" % self.seconds)
+        if self.bytes >= self.max_bytes:
+            raise WireError(SPENT, "not asked: the limit of %d bytes is reached" % self.max_bytes)
         if self.requests >= self.max_requests:
             raise WireError(SPENT, "not asked: the limit of %d requests is reached" % self.max_requests)
         self.requests += 1
@@ -379,16 +385,17 @@ class Client:
                 raise WireError(TLS, "TLS with %s: no valid host name" % host) from None
             raise _network_error(error, "TLS with %s" % host) from None
         times["tls"] = (time.monotonic() - started) * 1000
-        return wrapped, self._certificate(wrapped)
+        return wrapped, self._certificate(wrapped, host)
 
-    def _certificate(self, sock: ssl.SSLSocket) -> Dict[str, Any]:
+    def _certificate(self, sock: ssl.SSLSocket, host: str) -> Dict[str, Any]:
         cert: Any = sock.getpeercert() or {}
         issuer = {key: value for part in cert.get("issuer", ()) for key, value in part}
         name = issuer.get("organizationName", "") or issuer.get("commonName", "")
         row: Dict[str, Any] = {"version": sock.version() or "", "issuer": name, "days_left": None, "intercepted": False}
         if "notAfter" in cert:
             row["days_left"] = int((ssl.cert_time_to_seconds(cert["notAfter"]) - time.time()) // 86400)
-        if _INTERCEPTORS.search(" ".join(issuer.values())):
+        google = host == "golang.org" or host.endswith(".golang.org")
+        if _INTERCEPTORS.search(" ".join(issuer.values())) or (google and "Google" not in name):
             row["intercepted"] = True
         return row
 

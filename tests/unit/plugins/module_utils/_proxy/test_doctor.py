@@ -381,8 +381,9 @@ def test_a_forward_proxy_that_wants_a_login_is_recognised(site: server.Running) 
 # The same through the real go command
 
 
-def _go(go: str, value: str, verifier: str, folder: pathlib.Path) -> bool:
+def _go(go: str, value: str, verifier: str, folder: pathlib.Path, **more: str) -> bool:
     environ = {
+        **more,
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
         "GOPROXY": value,
@@ -393,7 +394,15 @@ def _go(go: str, value: str, verifier: str, folder: pathlib.Path) -> bool:
         "GOTELEMETRY": "off",
     }
     command = [go, "mod", "download", "-x", LIB]
-    done = subprocess.run(command, env=environ, cwd=str(folder), stdout=-3, stderr=-3, timeout=120, check=False)
+    done = subprocess.run(
+        command,
+        env=environ,
+        cwd=str(folder),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        timeout=120,
+        check=False,
+    )
     return done.returncode == 0
 
 
@@ -448,3 +457,46 @@ def test_the_verdict_is_that_of_the_real_go(
     way = result["explain"][0]
     assert way["verdict"] in ("served", "fails"), way
     assert (way["verdict"] == "served") is _go(go_binary, value, verifier, tmp_path), way
+
+
+@pytest.mark.parametrize(
+    ("value", "machine"),
+    [
+        ("{u}/auth", "127.0.0.1:{p}"),
+        ("{u}/auth", "127.0.0.1"),
+        ("{u}/auth", "other.test"),
+        ("{u}/auth,{u}/ok", "127.0.0.1"),
+        ("{u}/auth|{u}/ok", "127.0.0.1"),
+        ("https://{login}127.0.0.1:{p}/auth", "127.0.0.1"),
+        ("https://wrong:login@127.0.0.1:{p}/auth", "127.0.0.1:{p}"),
+        ("{u}/away,{u}/ok", "127.0.0.1"),
+        ("{u}/redir", "127.0.0.1"),
+        ("{u}/st/404,{u}/ok", "127.0.0.1"),
+        ("http://{login}127.0.0.1:{p}/ok,{u}/ok", "127.0.0.1"),
+        ("http://{login}127.0.0.1:{p}/ok|{u}/ok", "127.0.0.1"),
+    ],
+)
+def test_the_verdict_with_credentials_is_that_of_the_real_go(
+    go_binary: str,
+    secure: server.Running,
+    certificate: pathlib.Path,
+    tmp_path: pathlib.Path,
+    value: str,
+    machine: str,
+) -> None:
+    login = "%s:%s@" % (server.USER, server.PASSWORD)
+    value = value.format(u=secure.url, p=secure.port, login=login)
+    environ = dict(_netrc(tmp_path, machine.format(p=secure.port)), SSL_CERT_FILE=str(certificate))
+    way = look(value, zip=True, cached_only=False, samples=0, modules=[LIB], environ=environ)["explain"][0]
+    assert way["verdict"] in ("served", "fails"), way
+    assert (way["verdict"] == "served") is _go(go_binary, value, "off", tmp_path, **environ), way
+
+
+def test_googles_proxy_is_asked_at_its_endpoint_for_what_is_cached(site: server.Running) -> None:
+    environ = {"HTTP_PROXY": "127.0.0.1:%d" % site.port}
+    look("http://proxy.golang.org", environ=environ)
+    asked = [path for path in site.paths() if path.endswith(("v0.1.0.info", "v0.1.0.mod"))]
+    assert asked
+    # The server here knows no such endpoint, like much that stands in for Google's: then the address itself counts.
+    assert not [path for path in asked if "/cached-only/" in path]
+    assert [path for path in site.paths() if "/cached-only/" in path]
