@@ -29,8 +29,8 @@ DAYS_LEFT = 21
 SKEW = 300
 #: Milliseconds for one small file from which on every build feels it.
 SLOW = 1000
-#: A module that nobody has: .invalid never resolves (RFC 2606).
-NO_MODULE = "gofleet-cache.invalid/doctor/missing"
+#: A module that nobody has, below a domain that is nobody's (RFC 2606). Filters refuse names below .invalid unseen.
+NO_MODULE = "example.com/gofleet-cache-doctor/missing"
 _LOGIN = ("login", "signin", "sign-in", "sso", "saml", "oauth", "auth")
 
 

@@ -172,13 +172,12 @@ class Way:
             text = database.error or "checksum database disabled by GOSUMDB=off"
             self._step(name, "", None, "GOSUMDB", text, False)
             return FAILS, "verifying %s of %s: %s" % (what, label, text)
-        base, problem, by = self.prober.sum_base(self.chain)
-        if not base:
-            self._step(name, "", None, "GOSUMDB", problem, False)
-            verdict = UNKNOWN if problem.startswith(("not asked", "stopped")) else FAILS
-            return verdict, "verifying %s of %s: %s" % (what, label, problem)
-        sums = self.prober.sums(base, path, version)
-        shown = by.shown if by is not None else wire.quiet_url(base)
+        base = self.prober.sum_base(self.chain)
+        if base.state != FOUND:
+            self._step(name, "", None, "GOSUMDB", base.text, False)
+            return FAILS if base.state == FAILED else UNKNOWN, "verifying %s of %s: %s" % (what, label, base.text)
+        sums = self.prober.sums(base.url, path, version)
+        shown = base.by.shown if base.by is not None else wire.quiet_url(base.url)
         if sums.spent:
             self._step(name, shown, None, "GOSUMDB", sums.error, False)
             return UNKNOWN, sums.error

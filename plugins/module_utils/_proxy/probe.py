@@ -41,6 +41,18 @@ class Sums(NamedTuple):
     spent: bool = False
 
 
+class SumBase(NamedTuple):
+    """Where the checksum database is asked: url, and the element that passes it on (None: nobody).
+
+    state: FOUND, FAILED (nothing can be verified) or UNKNOWN, with the reason in text.
+    """
+
+    state: str
+    url: str
+    by: Optional[Element]
+    text: str
+
+
 def join(base: str, path: str) -> str:
     """A proxy's URL with a path of the protocol behind it, escaped as Go sends it (modfetch.pathEscape)."""
     parts = urlsplit(base)
@@ -105,7 +117,7 @@ class Prober:
         self._replies: Dict[str, wire.Reply] = {}
         self._zips: Dict[Tuple[int, str], Zip] = {}
         self._sums: Dict[str, Sums] = {}
-        self._base: Optional[Tuple[str, str, Optional[Element]]] = None
+        self._base: Optional[SumBase] = None
 
     # Requests
 
@@ -274,13 +286,13 @@ class Prober:
 
     # The checksum database
 
-    def sum_base(self, chain: Chain) -> Tuple[str, str, Optional[Element]]:
-        """(the database's address, why there is none, the element that serves it) (modfetch dbClient.initBase)."""
-        if self._base is not None:
-            return self._base
+    def sum_base(self, chain: Chain) -> SumBase:
+        """Where Go asks the checksum database (modfetch dbClient.initBase)."""
         database = self.database
         if database.url:
-            return database.url, "", None
+            return SumBase(FOUND, database.url, None, "")
+        if self._base is not None:
+            return self._base
 
         def ask(element: Element) -> Answer:
             if element.kind in (chains.DIRECT, chains.OFF):
@@ -290,15 +302,16 @@ class Prober:
             return self.judge(element, self.supported(element))
 
         walk = chains.walk(chain, ask)
-        answer: Tuple[str, str, Optional[Element]] = ("", walk.text, None)
         if walk.by is not None:
-            answer = (join(walk.by.url, "sumdb/" + database.name), "", walk.by)
+            found = SumBase(FOUND, join(walk.by.url, "sumdb/" + database.name), walk.by, "")
         elif walk.state == UNKNOWN:
-            return "", walk.text, None
+            return SumBase(UNKNOWN, "", None, walk.text)
         elif walk.missing:
-            answer = ("https://" + database.name, "", None)
-        self._base = answer
-        return answer
+            found = SumBase(FOUND, "https://" + database.name, None, "")
+        else:
+            found = SumBase(FAILED, "", None, walk.text)
+        self._base = found
+        return found
 
     def supported(self, element: Element) -> wire.Reply:
         """Whether the element passes the database on."""

@@ -136,7 +136,7 @@ class Reply:
         # Go shows what a proxy says as plain text, and nothing else.
         if self.status != 200 and self.headers.get("content-type", "").lower().startswith("text/plain"):
             detail = " ".join(self.body.decode("utf-8", "replace").split())
-            text += ": " + mask(detail[:120]) if detail else ""
+            text += ": " + mask(detail[:120].rstrip(".")) if detail else ""
         return text
 
 

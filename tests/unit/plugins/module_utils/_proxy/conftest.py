@@ -41,7 +41,7 @@ def site(modules: goproxy.Proxy) -> Iterator[server.Running]:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """Key and certificate for 127.0.0.1 and localhost, valid for ten days."""
+    """Key and certificate for 127.0.0.1, localhost and proxy.test, valid for ten days."""
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("needs the openssl command")
@@ -49,7 +49,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     key, cert = folder / "key.pem", folder / "cert.pem"
     command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     command += ["-keyout", str(key), "-out", str(cert), "-days", "10", "-subj", "/O=Test Company"]
-    command += ["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:proxy.test"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     both = folder / "both.pem"
     both.write_text(key.read_text(encoding="utf-8") + cert.read_text(encoding="utf-8"), encoding="utf-8")

@@ -17,6 +17,7 @@ import http.server
 import json
 import pathlib
 import re
+import select
 import socket
 import ssl
 import threading
@@ -117,6 +118,63 @@ class Database:
         return b"".join(tree_root(row) for row in rows)
 
 
+def relay(client: socket.socket, port: int) -> None:
+    """Carries bytes between a client and a port on loopback until one of them ends."""
+    with socket.create_connection(("127.0.0.1", port), 10) as target:
+        ends = {client: target, target: client}
+        while True:
+            ready, _w, _x = select.select(list(ends), [], [], 10)
+            for sock in ready:
+                data = sock.recv(65536)
+                if not data:
+                    return
+                ends[sock].sendall(data)
+            if not ready:
+                return
+
+
+@contextlib.contextmanager
+def socks(port: int, login: Optional[Tuple[bytes, bytes]] = None) -> Iterator[Tuple[int, List[bytes]]]:
+    """A SOCKS5 proxy (RFC 1928, 1929) that leads everything to a port on loopback: its own port, names asked for."""
+    names: List[bytes] = []
+
+    def one(client: socket.socket) -> None:
+        with client:
+            client.settimeout(10)
+            methods = client.recv(2)[1]
+            wanted = 2 if login else 0
+            if wanted not in client.recv(methods):
+                client.sendall(b"\x05\xff")
+                return
+            client.sendall(bytes([5, wanted]))
+            if login:
+                size = client.recv(2)[1]
+                user = client.recv(size)
+                given = (user, client.recv(client.recv(1)[0]))
+                client.sendall(b"\x01\x00" if given == login else b"\x01\x01")
+                if given != login:
+                    return
+            size = client.recv(5)[4]
+            names.append(client.recv(size) + b":%d" % int.from_bytes(client.recv(2), "big"))
+            client.sendall(b"\x05\x00\x00\x01" + bytes(6))
+            relay(client, port)
+
+    def accept() -> None:
+        while True:
+            try:
+                client = listener.accept()[0]
+            except OSError:
+                return
+            threading.Thread(target=one, args=(client,), daemon=True).start()
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(16)
+        threading.Thread(target=accept, daemon=True).start()
+        yield listener.getsockname()[1], names
+        listener.shutdown(socket.SHUT_RDWR)
+
+
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 20
@@ -135,8 +193,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def do_CONNECT(self) -> None:
-        self.server.seen.append(("CONNECT " + self.path, dict(self.headers)))
-        self.say(407, Proxy_Authenticate="Basic")
+        self.server.seen.append(("CONNECT " + self.path, {k.lower(): v for k, v in self.headers.items()}))
+        if self.server.tunnel:
+            self.send_response(200)
+            self.end_headers()
+            relay(self.connection, self.server.tunnel)
+        else:
+            self.say(407, Proxy_Authenticate="Basic")
         self.close_connection = True
 
     def do_GET(self) -> None:
@@ -263,6 +326,7 @@ class _Server(http.server.ThreadingHTTPServer):
     database: Database
     modules: Tuple[goproxy.Module, ...]
     elsewhere = ""
+    tunnel = 0
     seen: List[Tuple[str, Dict[str, str]]]
     ended: threading.Event
 

@@ -10,11 +10,13 @@ import os
 import pathlib
 import subprocess
 import time
-from typing import Any, Dict, List
+from typing import Any, ClassVar, Dict, List, Tuple
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ansible_collections.gofleet.cache.plugins.module_utils._proxy import doctor
+from ansible_collections.gofleet.cache.plugins.module_utils._proxy import checks, doctor, wire
 from ansible_collections.gofleet.cache.tests.fixtures import goproxy
 from ansible_collections.gofleet.cache.tests.unit.plugins.module_utils._proxy import server
 
@@ -376,6 +378,86 @@ def test_a_forward_proxy_that_wants_a_login_is_recognised(site: server.Running) 
     found = check(look("https://proxy.test/ok", environ=environ), "tls")
     assert found["status"] == "fail"
     assert "wants a login" in found["text"]
+
+
+def test_a_tunnel_through_a_forward_proxy_is_checked_to_its_end(
+    site: server.Running, secure: server.Running, certificate: pathlib.Path
+) -> None:
+    site.server.tunnel = secure.port
+    login = "u:%s" % server.PASSWORD
+    environ = {"HTTPS_PROXY": "http://%s@127.0.0.1:%d" % (login, site.port), "SSL_CERT_FILE": str(certificate)}
+    result = look("https://proxy.test/ok", environ=environ, modules=[LIB], zip=True)
+    assert result["explain"][0]["verdict"] == "served"
+    assert check(result, "tls")["value"]["issuer"] == "Test Company"
+    asked, headers = site.seen[0]
+    assert asked == "CONNECT proxy.test:443"
+    assert headers["proxy-authorization"] == "Basic " + base64.b64encode(login.encode()).decode()
+    assert not any("proxy-authorization" in headers for _path, headers in secure.seen)
+
+
+@pytest.mark.parametrize("password", ["", "right", "wrong"])
+def test_a_socks_proxy_is_used_and_looks_the_name_up(site: server.Running, password: str) -> None:
+    login = (b"u", b"right") if password else None
+    with server.socks(site.port, login) as (port, names):
+        userinfo = "u:%s@" % password if password else ""
+        environ = {"HTTP_PROXY": "socks5://%s127.0.0.1:%d" % (userinfo, port)}
+        result = look("http://proxy.test:81/ok", environ=environ, modules=[LIB])
+    if password == "wrong":
+        assert "refused the login" in result["explain"][0]["text"]
+    else:
+        assert result["explain"][0]["verdict"] == "served"
+        assert set(names) == {b"proxy.test:81"}
+
+
+# Whatever servers say
+
+
+class _Anything(wire.Client):
+    """Every answer is what Hypothesis made up."""
+
+    replies: ClassVar[List[Tuple[int, bytes, Dict[str, str], str]]] = []
+
+    def get(self, url: str, *args: Any, sink: Any = None, **more: Any) -> wire.Reply:
+        self.budget.request()
+        number = self.budget.requests % len(self.replies)
+        status, body, headers, error = self.replies[number]
+        if sink is not None:
+            sink(body)
+        found = wire.Reply(url, status, "", dict(headers), body, error=error, text=error, size=len(body))
+        found.times["total"] = 1.0
+        return found
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([200, 200, 200, 404, 410, 301, 403, 500]),
+            st.one_of(
+                st.binary(max_size=60),
+                st.sampled_from(
+                    [b'{"Version": "v0.1.0"}', b"{}", b"[]", b"v1.0.0\nv2", b"1\na b h1:c\n\nx", b"PK\x05\x06"]
+                ),
+            ),
+            st.dictionaries(
+                st.sampled_from(["date", "content-type", "server", "location"]),
+                st.sampled_from(["", "text/plain", "Mon, 99 Foo", "Sat, 21 Nov 2026 16:00:00 GMT"]),
+            ),
+            st.sampled_from(["", "", "", wire.TIMEOUT, wire.SPENT, wire.REDIRECT, wire.INSECURE]),
+        ),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_no_answer_of_a_server_makes_it_raise(replies: List[Tuple[int, bytes, Dict[str, str], str]]) -> None:
+    _Anything.replies = replies
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wire, "Client", _Anything)
+        patch.setattr(checks.Checker, "_network", lambda self, element: [self._tls(element)])
+        value = "https://a.test,http://b.test|https://proxy.golang.org,direct"
+        settings = {"GOSUMDB": "sum.golang.org"}
+        result = look(value, zip=True, max_requests=10**6, modules=[LIB, "example.com/lib@latest"], settings=settings)
+    json.dumps(result)
+    assert {way["verdict"] for way in result["explain"]} <= {"served", "fails", "direct", "unknown"}
 
 
 # The same through the real go command
