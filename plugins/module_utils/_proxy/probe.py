@@ -10,7 +10,7 @@ import io
 import json
 import re
 import tempfile
-from typing import BinaryIO, Dict, List, NamedTuple, Optional, Tuple, cast
+from typing import Any, BinaryIO, Dict, List, NamedTuple, Optional, Tuple, cast
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from .._go import dirhash, modpath
@@ -81,19 +81,34 @@ def newest(versions: List[str]) -> str:
     return (releases or ordered or [""])[-1]
 
 
-def info_problem(body: bytes, path: str, version: str) -> str:
-    """Why Go refuses an .info (proxyRepo.Stat), or an empty text."""
+def json_object(body: bytes) -> Dict[str, Any]:
+    """The object with its keys in lower case, as Go's decoder does not mind the case; raises ValueError."""
     try:
         data = json.loads(body.decode("utf-8"))
-    except ValueError:
-        return "invalid response: no JSON"
+    except RecursionError:
+        data = None
     if not isinstance(data, dict):
+        raise ValueError("no JSON object")
+    return {str(key).lower(): value for key, value in data.items()}
+
+
+def info_problem(body: bytes, path: str, version: str) -> str:
+    """Why Go refuses an .info (proxyRepo.Stat), or an empty text. An empty version takes any."""
+    try:
+        said = json_object(body).get("version", "")
+    except ValueError:
         return "invalid response: no JSON object"
-    lowered = {str(key).lower(): value for key, value in data.items()}  # encoding/json does not mind the case
-    said = lowered.get("version", "")
-    if version and said != version and version == modpath.canonical(version):
+    if version and said != version and version == modpath.canonical(version) and _fits(path, version):
         return "it returned info for version %r instead of the requested one" % str(said)[:80]
     return ""
+
+
+def _fits(path: str, version: str) -> bool:
+    try:
+        modpath.check(path, version)
+    except ValueError:
+        return False
+    return True
 
 
 def module_line(body: bytes) -> str:
@@ -156,11 +171,10 @@ class Prober:
             if reply.error == wire.SPENT:
                 return True
             try:
-                data = json.loads(reply.body.decode("utf-8")) if reply.ok else None
+                keys = set(json_object(reply.body)) if reply.ok else set()
             except ValueError:
-                data = None
-            keys = set(data) if isinstance(data, dict) else {""}
-            self.athens[element.number] = keys <= {"version", "date"}
+                keys = set()
+            self.athens[element.number] = "version" in keys and keys <= {"version", "date"}
         return self.athens[element.number]
 
     # Answers as Go takes them
@@ -254,8 +268,21 @@ class Prober:
                 return Zip(reply, "", "")
             if reply.size > MAX_ZIP:
                 return Zip(reply, "", "downloaded zip file too large")
+            spool.file.flush()  # it is read by its descriptor
+            unpacked = [0]
+
+            def tick(count: int) -> None:
+                unpacked[0] += count
+                if unpacked[0] > MAX_ZIP:  # x/mod/zip.MaxZipFile
+                    raise dirhash.ZipProblem("total uncompressed size of module contents too large")
+                if self.client.budget.left() <= 0:
+                    raise wire.WireError(wire.SPENT, "the zip was not read to its end: the time limit is reached")
+
             try:
-                return Zip(reply, dirhash.h1_zip(spool.file, prefix), "")
+                return Zip(reply, dirhash.h1_zip(spool.file, prefix, tick), "")
+            except wire.WireError as error:
+                reply.error, reply.text = error.kind, str(error)
+                return Zip(reply, "", "")
             except (dirhash.ZipProblem, OSError) as problem:
                 return Zip(reply, "", "zip: %s" % problem)
 
@@ -278,9 +305,7 @@ class Prober:
         problem = info_problem(reply.body, path, "")
         said = ""
         if not problem:
-            said = str(
-                {str(k).lower(): v for k, v in json.loads(reply.body.decode("utf-8")).items()}.get("version", "")
-            )
+            said = str(json_object(reply.body).get("version", ""))
             problem = "" if modpath.is_valid(said) else "it names no version"
         return self.judge(element, reply, problem), said
 

@@ -171,7 +171,7 @@ def tree_head(data: bytes, database: Database) -> Tree:
         size, root = int(lines[1]), base64.b64decode(lines[2], validate=True)
     except (ValueError, IndexError, binascii.Error):
         raise SumProblem("malformed tree head") from None
-    if lines[0] != b"go.sum database tree" or size < 0 or len(root) != 32:
+    if lines[0] != b"go.sum database tree" or not 0 <= size < 1 << 62 or len(root) != 32:
         raise SumProblem("malformed tree head")
     return Tree(size, root)
 
@@ -188,7 +188,7 @@ def record(data: bytes) -> Record:
     """What a lookup answered (tlog.ParseRecord). Raises SumProblem."""
     first, _newline, rest = data.partition(b"\n")
     text, gap, head = rest.partition(b"\n\n")
-    if not first.isdigit() or not gap:
+    if not first.isdigit() or len(first) > 18 or not gap:
         raise SumProblem("malformed record: the answer is not a checksum database's")
     return Record(int(first), text + b"\n", head)
 

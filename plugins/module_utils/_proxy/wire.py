@@ -241,7 +241,8 @@ def quiet_url(url: str) -> str:
     netloc = parts.netloc
     if "@" in netloc:
         netloc = "***@" + netloc.rpartition("@")[2]
-    return mask(urlunsplit(parts._replace(netloc=netloc, query="***" if parts.query else "", fragment="")))
+    shown = urlunsplit(parts._replace(netloc=netloc, query="***" if parts.query else "", fragment=""))
+    return mask(shown if len(shown) <= 500 else shown[:500] + "...")
 
 
 class _Connection:

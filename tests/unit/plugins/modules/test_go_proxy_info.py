@@ -120,3 +120,15 @@ def test_a_chain_that_go_refuses_is_told_and_nobody_is_asked(capsys: pytest.Capt
     assert result["used"]["requests"] == 0
     assert result["explain"][0]["verdict"] == "fails"
     assert result["summary"].startswith("Go refuses GOPROXY: invalid proxy URL missing scheme")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to look at another account")
+def test_root_asks_with_the_rights_of_the_account(capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path) -> None:
+    proxy = goproxy.make_proxy(tmp_path / "proxy", big=5)
+    os.chmod(proxy.path, 0o700)
+    args = {"goproxy": proxy.url, "explain": [LIB], "environment": {"GOSUMDB": "off"}}
+    _code, mine, _text = _run(capsys, args)
+    _code, theirs, _text = _run(capsys, dict(args, account="65534"))
+    assert mine["explain"][0]["verdict"] == "served"
+    assert theirs["explain"][0]["verdict"] == "fails"
+    assert "403 Forbidden (permission denied)" in theirs["explain"][0]["text"]

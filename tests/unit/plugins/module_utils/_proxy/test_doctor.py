@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import subprocess
+import tempfile
 import time
 from typing import Any, ClassVar, Dict, List, Tuple
 
@@ -16,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.gofleet.cache.plugins.module_utils._proxy import checks, doctor, wire
+from ansible_collections.gofleet.cache.plugins.module_utils._proxy import checks, doctor, probe, wire
 from ansible_collections.gofleet.cache.tests.fixtures import goproxy
 from ansible_collections.gofleet.cache.tests.unit.plugins.module_utils._proxy import server
 
@@ -268,6 +269,21 @@ def test_a_list_that_lags_behind_is_told(site: server.Running, tmp_path: pathlib
     assert check(result, "freshness", 2)["status"] == "ok"
 
 
+def test_a_zip_that_unpacks_without_end_is_given_up(site: server.Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "MAX_ZIP", 8000)
+    result = look(site.url + "/ok", zip=True, canaries=["example.com/big@v1.0.0"])
+    assert "uncompressed size" in check(result, "zip")["text"]
+
+
+def test_a_large_zip_goes_through_a_file_that_is_gone(
+    site: server.Running, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    monkeypatch.setattr(probe, "IN_MEMORY", 100)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert check(look(site.url + "/ok", zip=True), "zip")["status"] == "ok"
+    assert list(tmp_path.iterdir()) == []
+
+
 # Credentials
 
 
@@ -435,7 +451,15 @@ class _Anything(wire.Client):
             st.one_of(
                 st.binary(max_size=60),
                 st.sampled_from(
-                    [b'{"Version": "v0.1.0"}', b"{}", b"[]", b"v1.0.0\nv2", b"1\na b h1:c\n\nx", b"PK\x05\x06"]
+                    [
+                        b'{"Version": "v0.1.0"}',
+                        b"{}",
+                        b"[]",
+                        b"[" * 100000,
+                        b"v1.0.0\nv2",
+                        b"1\na b h1:c\n\nx",
+                        b"PK\x05\x06",
+                    ]
                 ),
             ),
             st.dictionaries(
