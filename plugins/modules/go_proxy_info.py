@@ -310,6 +310,14 @@ explain:
           setting: "env-file: /home/ci/.config/go/env:2"
           credential: netrc entry for goproxy.example.com
           forward: ""
+sumdb:
+  description: >-
+    The checksum database. C(name); C(by), the element that passes it on or its own address; C(status), V(ok), V(fail),
+    or V(skip) where it is off or not asked; C(text).
+  returned: always
+  type: dict
+  sample: {"name": "sum.golang.org", "by": "https://goproxy.example.com", "status": "ok",
+           "text": "a signed tree of 47411832 records"}
 go_sum:
   description: >-
     How complete the chain is for O(go_sum), or V(null). C(lines), and of these C(served), C(direct), C(missing),

@@ -21,7 +21,7 @@ from .chain import Element
 from .checks import FAIL, OK, SKIP, WARN, Check, Checker
 from .credentials import Credentials, url_secrets
 from .forward import NAMES
-from .probe import Prober
+from .probe import Prober, join
 
 #: Bytes of a go.sum that are read.
 MAX_GO_SUM = 16 << 20
@@ -113,7 +113,7 @@ def scrub(value: Any, secrets: Sequence[str]) -> Any:
 
 
 def examine(request: Request) -> Dict[str, Any]:
-    """chain, explain, go_sum, findings, healthy, summary and counts, JSON-able, without secrets.
+    """chain, explain, sumdb, go_sum, findings, healthy, summary and counts, JSON-able, without secrets.
 
     Stores nothing and changes nothing. Asks within its bounds; what was not asked because of them says so. Never raises
     for what servers do. Raises OSError where go_sum cannot be read, ValueError for a malformed canary or module.
@@ -146,17 +146,19 @@ class _Examination:
     def run(self) -> Dict[str, Any]:
         try:
             rows = self._chain_rows()
+            database = self._database()
             ways = [self._way().explain(text) for text in self.request.modules]
             completeness = self._completeness() if self.request.go_sum else None
         finally:
             self.client.close()
-        self._find(rows, ways, completeness)
+        self._find(rows, ways, completeness, database)
         statuses = [check["status"] for row in rows for check in row["checks"]]
         result: Dict[str, Any] = {
             "goproxy": ",".join(element.shown for element in self.chain.elements if element.number),
             "chain": rows,
             "explain": ways,
             "go_sum": completeness,
+            "sumdb": database,
             "findings": self.findings[: 5 * MAX_ROWS],
             "healthy": all(row["severity"] != "error" for row in self.findings),
             "counts": {status: statuses.count(status) for status in (OK, WARN, FAIL, SKIP)},
@@ -206,6 +208,37 @@ class _Examination:
                 }
             )
         return rows
+
+    def _database(self) -> Dict[str, str]:
+        """Who passes the checksum database on, or how it is reached itself: its signed tree head is asked for."""
+        database = self.database
+        row = {"name": database.name, "by": "", "status": SKIP, "text": ""}
+        path, _version = self.canaries[0]
+        if database.off or database.error:
+            row["text"] = database.error or "GOSUMDB is off: nothing is verified"
+            row["status"] = FAIL if database.error else SKIP
+            return row
+        if chains.matches(self.gonosumdb, path) or self.chain.error:
+            row["text"] = self.chain.error or "GONOSUMDB matches the canary: it is not verified"
+            return row
+        base = self.prober.sum_base(self.chain)
+        if base.state != chains.FOUND:
+            row["status"], row["text"] = FAIL if base.state == chains.FAILED else SKIP, base.text
+            return row
+        row["by"] = base.by.shown if base.by is not None else wire.quiet_url(base.url)
+        reply = self.prober.url(join(base.url, "latest"))
+        if reply.error == wire.SPENT:
+            row["text"] = reply.text
+        elif not reply.ok:
+            row["status"], row["text"] = FAIL, "the tree head: " + reply.say()
+        else:
+            try:
+                size = sumdb.tree_head(reply.body, database).size
+            except sumdb.SumProblem as problem:
+                row["status"], row["text"] = FAIL, str(problem)
+            else:
+                row["status"], row["text"] = OK, "a signed tree of %d records" % size
+        return row
 
     def _way(self) -> explain.Way:
         return explain.Way(self.prober, self.chain, self.gonosumdb, self.known, self.request.wheres)
@@ -279,7 +312,13 @@ class _Examination:
         if row not in self.findings:
             self.findings.append(row)
 
-    def _find(self, rows: Sequence[Mapping[str, Any]], ways: Sequence[Mapping[str, Any]], completeness: Any) -> None:
+    def _find(
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        ways: Sequence[Mapping[str, Any]],
+        completeness: Any,
+        database: Mapping[str, str],
+    ) -> None:
         where = self.request.wheres.get("GOPROXY", "")
         for remark in chains.remarks(self.chain, self.gonoproxy, self.gonosumdb):
             self._add(remark.code, remark.severity, where, remark.text, remark.hint)
@@ -297,6 +336,10 @@ class _Examination:
                     severity = "error" if check["status"] == FAIL else "warning"
                     code = "proxy-" + check["name"].replace("_", "-")
                     self._add(code, severity, row["element"], check["text"], _HINTS.get(check["name"], ""))
+        if database["status"] == FAIL:
+            text = "no new module can be verified: " + database["text"]
+            hint = "Let a proxy pass it on, open the way to it, or give the projects complete go.sum files"
+            self._add("sumdb", "error", database["by"] or "GOSUMDB", text, hint)
         for way in ways:
             if way["verdict"] == explain.FAILS:
                 hint = "Look at the steps: the last one shows who stops"

@@ -10,6 +10,7 @@ import pathlib
 from typing import Any
 
 import pytest
+import yaml
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gofleet.cache.plugins.modules import go_proxy_info
@@ -17,6 +18,8 @@ from ansible_collections.gofleet.cache.tests.fixtures import goproxy
 
 CANARY = "canary-Pa55word-of-the-tests"
 LIB = "example.com/lib@v0.1.0"
+#: Nothing outside of the machine is asked.
+QUIET = {"environment": {"GOSUMDB": "off"}}
 
 
 @pytest.fixture(autouse=True)
@@ -64,9 +67,11 @@ def test_an_explicit_chain_wins_and_go_sum_is_looked_up(
 ) -> None:
     proxy = goproxy.make_proxy(tmp_path / "proxy", big=5)
     (tmp_path / "go.sum").write_text("example.com/lib v0.1.0 h1:x=\nexample.com/none v1.0.0 h1:x=\n", encoding="utf-8")
-    code, result, _text = _run(capsys, {"goproxy": proxy.url, "go_sum": str(tmp_path / "go.sum")})
+    code, result, _text = _run(capsys, dict(QUIET, goproxy=proxy.url, go_sum=str(tmp_path / "go.sum")))
     assert code == 0
     assert result["settings"]["GOPROXY"]["where"] == "option goproxy"
+    documented = set(yaml.safe_load(go_proxy_info.RETURN))
+    assert set(result) - {"changed", "invocation"} == documented, "what is returned is what is documented"
     assert (result["go_sum"]["served"], result["go_sum"]["missing"]) == (1, 1)
     assert result["healthy"] is False
 

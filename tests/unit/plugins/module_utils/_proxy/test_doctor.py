@@ -134,7 +134,6 @@ def test_each_fault_is_told_by_its_check(site: server.Running, fault: str, name:
         ("sumok", "ok", "proof are good"),
         ("sum403", "fail", "403"),
         ("sum500", "fail", "no new module can be verified"),
-        ("ok", "ok", "does not pass"),
         ("sum410", "ok", "does not pass"),
         ("sumempty", "fail", "404"),
         ("sumhtml", "fail", "malformed record"),
@@ -146,9 +145,35 @@ def test_each_fault_is_told_by_its_check(site: server.Running, fault: str, name:
     ],
 )
 def test_a_wrong_checksum_database_is_told(site: server.Running, fault: str, status: str, words: str) -> None:
-    result = look("%s/%s" % (site.url, fault), zip=True, settings={"GOSUMDB": site.database.verifier})
+    result = look(
+        "%s/%s,%s/sumok" % (site.url, fault, site.url), zip=True, settings={"GOSUMDB": site.database.verifier}
+    )
     found = check(result, "sumdb")
     assert (found["status"], words in found["text"]) == (status, True), found
+
+
+@pytest.mark.parametrize(
+    ("value", "gosumdb", "status", "words"),
+    [
+        ("{u}/ok,{u}/sumok", "{v}", "ok", "14 records"),
+        ("{u}/ok", "{v} {u}/sumok/sumdb/sumdb.test", "ok", "14 records"),
+        ("{u}/ok", "{v} {u}/st/404", "fail", "404"),
+        ("{u}/sumforged", "{v}", "fail", "no signature by the key"),
+        ("{u}/sum403,{u}/sumok", "{v}", "fail", "403"),
+        ("{u}/ok", "off", "skip", "off"),
+        ("{u}/ok", "nonsense", "fail", "malformed"),
+    ],
+)
+def test_it_is_told_how_the_checksum_database_is_reached(
+    site: server.Running, value: str, gosumdb: str, status: str, words: str
+) -> None:
+    settings = {"GOSUMDB": gosumdb.format(u=site.url, v=site.database.verifier)}
+    result = look(value.format(u=site.url), settings=settings)
+    found = result["sumdb"]
+    assert (found["status"], words in found["text"]) == (status, True), found
+    assert ("sumdb" in [row["code"] for row in result["findings"]]) is (status == "fail")
+    if status == "ok":
+        assert found["by"] == site.url + ("/sumok" if " " not in gosumdb else "/sumok/sumdb/sumdb.test")
 
 
 @pytest.mark.parametrize("fault", ["stall", "drip"])
