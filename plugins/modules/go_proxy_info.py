@@ -470,8 +470,9 @@ def main() -> None:
     params = module.params
     environment = {str(name): str(value) for name, value in (params["environment"] or {}).items()}
     # Whatever is refused for holding credentials must not come back in an error or at high verbosity either.
-    module.no_log_values.update(configure.secrets(dict(environment, GOPROXY=params["goproxy"] or "")))
-    module.no_log_values.update(doctor.secrets_of(params["goproxy"] or "", environment))
+    for goproxy in (params["goproxy"] or "", environment.get("GOPROXY", "")):
+        module.no_log_values.update(configure.secrets(dict(environment, GOPROXY=goproxy)))
+        module.no_log_values.update(doctor.secrets_of(goproxy, environment))
     try:
         found = settings.of_account(params["account"] or "", environment)
         request = build(params, found)

@@ -119,6 +119,19 @@ def test_no_secret_of_settings_or_options_comes_back(capsys: pytest.CaptureFixtu
     assert result["healthy"] is False
 
 
+@pytest.mark.parametrize("account", ["", "no-such-account-here"])
+@pytest.mark.parametrize("name", ["GOPROXY", "HTTPS_PROXY", "http_proxy", "GOSUMDB", "GOAUTH"])
+def test_no_secret_in_the_environment_comes_back_with_the_options(
+    capsys: pytest.CaptureFixture[str], account: str, name: str
+) -> None:
+    value = {"GOSUMDB": "sum.golang.org https://u:%s@127.0.0.1:1", "GOAUTH": "helper --token %s"}
+    text = value.get(name, "http://u:%s@127.0.0.1:1") % CANARY
+    args: dict[str, Any] = {"environment": dict({"GOPROXY": "http://127.0.0.1:1"}, **{name: text}), "explain": [LIB]}
+    _code, result, shown = _run(capsys, dict(args, account=account) if account else args)
+    assert name in result["invocation"]["module_args"]["environment"], "the options are shown"
+    assert CANARY not in shown
+
+
 def test_a_chain_that_go_refuses_is_told_and_nobody_is_asked(capsys: pytest.CaptureFixture[str]) -> None:
     code, result, _text = _run(capsys, {"goproxy": "https://a.test,/srv/modules", "explain": [LIB]})
     assert code == 0
