@@ -112,11 +112,13 @@ def _prefix(url: str) -> str:
 class Credentials:
     """The credentials of one account.
 
-    goauth: the effective GOAUTH. environ: of its processes, for NETRC and HOME. ask_commands: whether GOAUTH's commands
-    are run; they are the account's own programs. secrets collects every secret text that was read.
+    goauth: the effective GOAUTH; an empty one for Go before 1.24, which knows netrc only. environ: its processes', for
+    NETRC and HOME. ask_commands: whether GOAUTH's commands are run; they are the account's own programs. secrets
+    collects every secret text that was read.
     """
 
     def __init__(self, goauth: str, environ: Mapping[str, str], files: Files, ask_commands: bool = False) -> None:
+        self.old = not goauth.strip()
         self.goauth = goauth.strip() or "netrc"
         self.environ = environ
         self.ask_commands = ask_commands
@@ -196,11 +198,12 @@ class Credentials:
         if parts.scheme != "https":
             return NONE
         userinfo, at, netloc = parts.netloc.rpartition("@")
-        # With userinfo in the URL Go looks for prefixes that hold it, so that no netrc entry fits.
-        if at:
+        # With userinfo in the URL Go looks for prefixes that hold it, so that no netrc entry fits; before 1.24 one did.
+        if at and not (self.old and netloc in self._stored):
             user, _colon, password = userinfo.partition(":")
             return Credential("the URL itself", _basic(unquote(user), unquote(password)), "")
         prefix = _prefix(url)
+        prefix = prefix[len(userinfo) + 1 :] if at else prefix
         while True:
             if prefix in self._stored:
                 source, headers = self._stored[prefix]

@@ -56,8 +56,8 @@ _HINTS = {
 class Request:
     """One examination. goproxy and environ may hold secrets; what comes of it holds none.
 
-    settings: the other Go variables. wheres: where each comes from. canaries, modules: (path, version). zip: whether
-    zips are downloaded. time_limit, request_timeout: seconds. max_bytes: bytes.
+    settings: the other Go variables, without GOAUTH for a Go before 1.24. wheres: where each comes from. canaries,
+    modules: ``path@version``. zip: whether zips are downloaded. time_limit, request_timeout: seconds. max_bytes: bytes.
     """
 
     goproxy: str
@@ -133,8 +133,7 @@ class _Examination:
         self.gonosumdb = settings.get("GONOSUMDB", "")
         self.chain = chains.parse(request.goproxy, self.gonoproxy)
         self.budget = wire.Budget(request.time_limit, request.max_requests, request.max_bytes)
-        # Before Go 1.24 there is no GOAUTH, only netrc.
-        goauth = settings.get("GOAUTH", "") or "netrc"
+        goauth = settings.get("GOAUTH", "")
         self.credentials = Credentials(goauth, request.environ, LocalFiles(), request.ask_goauth)
         self.client = wire.Client(
             self.budget, self.credentials, request.environ, request.request_timeout, request.cached_only

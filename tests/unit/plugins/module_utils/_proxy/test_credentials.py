@@ -94,6 +94,12 @@ def test_an_entry_counts_for_exactly_its_host_and_port_over_https(url: str, sour
     assert found.for_url(url).source == source
 
 
+def test_before_go_1_24_an_entry_wins_over_a_login_in_the_url() -> None:
+    found = _of("machine a.test login u password pw1\n", "").for_url("https://x:y@a.test/m")
+    assert found.source == "netrc entry for a.test"
+    assert _of("", "").for_url("https://x:y@a.test/m").source == "the URL itself"
+
+
 def test_the_first_of_several_entries_counts() -> None:
     found = _of("machine a.test login u password one\nmachine a.test login u password two\n").for_url("https://a.test/")
     assert found.headers == credentials._basic("u", "one")

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.gofleet.cache.plugins.module_utils._go import toolchain
 from ansible_collections.gofleet.cache.plugins.module_utils._proxy import checks, doctor, probe, wire
 from ansible_collections.gofleet.cache.tests.fixtures import goproxy
 from ansible_collections.gofleet.cache.tests.unit.plugins.module_utils._proxy import server
@@ -26,7 +27,7 @@ AZURE = "example.com/Azure/Lib@v1.0.0"
 
 
 def look(value: str, **more: Any) -> Dict[str, Any]:
-    settings = {"GOSUMDB": "off"}
+    settings = {"GOSUMDB": "off", "GOAUTH": "netrc"}
     settings.update(more.pop("settings", {}))
     given: Dict[str, Any] = {"canaries": [LIB, AZURE], "samples": 1, "request_timeout": 2.0, "time_limit": 20.0}
     given.update(more)
@@ -618,7 +619,10 @@ def test_the_verdict_with_credentials_is_that_of_the_real_go(
     login = "%s:%s@" % (server.USER, server.PASSWORD)
     value = value.format(u=secure.url, p=secure.port, login=login)
     environ = dict(_netrc(tmp_path, machine.format(p=secure.port)), SSL_CERT_FILE=str(certificate))
-    way = look(value, zip=True, cached_only=False, samples=0, modules=[LIB], environ=environ)["explain"][0]
+    told = subprocess.run([go_binary, "version"], stdout=subprocess.PIPE, check=True, timeout=60).stdout.decode()
+    settings = {"GOAUTH": "netrc" if toolchain.release(told.split()[2]) >= (1, 24) else ""}
+    result = look(value, zip=True, cached_only=False, samples=0, modules=[LIB], environ=environ, settings=settings)
+    way = result["explain"][0]
     assert way["verdict"] in ("served", "fails"), way
     assert (way["verdict"] == "served") is _go(go_binary, value, "off", tmp_path, **environ), way
 
