@@ -10,6 +10,7 @@ import os
 import pathlib
 import re
 import signal
+import time
 from typing import Any
 
 import pytest
@@ -272,6 +273,7 @@ def test_a_signal_ends_a_purge_at_a_safe_point_with_5(agent: Any, monkeypatch: p
 def test_a_signal_ends_a_survey_at_once_with_5(agent: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def disturbed(*_args: Any) -> Any:
         os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)  # the handler may run an instruction later
         raise AssertionError("went on")
 
     monkeypatch.setattr(survey, "run", disturbed)
@@ -283,7 +285,9 @@ def test_a_signal_ends_a_survey_at_once_with_5(agent: Any, monkeypatch: pytest.M
 def test_a_second_signal_does_not_wait_for_a_safe_point(agent: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def disturbed(*_args: Any) -> Any:
         os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.1)
         os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
         raise AssertionError("went on")
 
     monkeypatch.setattr(purge, "run", disturbed)

@@ -174,7 +174,7 @@ def test_an_undo_that_is_killed_anywhere_is_finished_by_the_next(purged: Any, po
     if child == 0:
         back(agent, step=step)
         os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert os.WEXITSTATUS(os.waitpid(child, 0)[1]) == 9
     back(agent)
     assert tree(agent.build.path) == before
 
@@ -356,7 +356,7 @@ def test_a_run_that_is_killed_never_leaves_facts_in_quarantine_without_their_fin
     if child == 0:
         agent.purge(GRACE, agent.build.path, step=lambda name: os._exit(9) if name == word else None)
         os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert os.WEXITSTATUS(os.waitpid(child, 0)[1]) == 9
     # Whatever comes between: the findings, alone in the cache, go for good.
     for path in (made["findings"],):
         if path.exists():
@@ -385,7 +385,7 @@ def test_an_undo_that_is_killed_never_makes_the_next_one_lie(purged: Any) -> Non
     if child == 0:
         back(agent, step=step)
         os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert os.WEXITSTATUS(os.waitpid(child, 0)[1]) == 9
     for name in findings:
         (agent.build.path / name).unlink()
     back(agent)
@@ -401,7 +401,7 @@ def test_a_quarantine_whose_end_was_killed_is_never_undone_by_halves(purged: Any
         end = {"max_age": "300d", "private": []}
         agent.purge(end, agent.build.path, step=lambda n: os._exit(9) if n == "quarantine ends" else None)
         os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert os.WEXITSTATUS(os.waitpid(child, 0)[1]) == 9
     assert back(agent)["caches"] == []
     agent.purge({"max_age": "300d", "private": []}, agent.build.path)
     assert not (agent.build.path / quarantine.NAME).exists()
