@@ -101,10 +101,19 @@ def test_an_error_leaves_no_process_behind(cache: synthetic.Build, monkeypatch: 
     monkeypatch.setattr(module, "_LARGE", 0)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1})
     monkeypatch.setattr(module._Look, "_add", broken)
+    made = []
+    real = os.fork
+
+    def fork() -> int:
+        made.append(real())
+        return made[-1]
+
+    monkeypatch.setattr(os, "fork", fork)
     with pytest.raises(MemoryError):
         cache.survey()
+    assert len(made) == 1
     with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+        os.waitpid(made[0], os.WNOHANG)
 
 
 def test_names_that_only_look_like_entries_are_foreign(cache: synthetic.Build) -> None:
