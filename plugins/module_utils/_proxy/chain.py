@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from typing import Callable, List, NamedTuple, Optional, Tuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from .._go import grammar
 from .._go.mask import mask_value
@@ -110,11 +110,6 @@ def url_problem(url: str) -> str:
     if name == "file" and (parts.netloc or parts.query or parts.fragment or not parts.path.startswith("/")):
         return "invalid file:// proxy URL with non-path elements"
     return ""
-
-
-def file_path(element: Element) -> str:
-    """The directory of a FILE element."""
-    return unquote(urlsplit(element.url).path, errors="surrogateescape")
 
 
 # GONOPROXY, GONOSUMDB
