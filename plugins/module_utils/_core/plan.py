@@ -219,13 +219,15 @@ class _Work:
 def _turned(work: _Work) -> array[int]:
     """Who waits for whom while the cache is in use: of a pair first the half whose loss disturbs nobody.
 
-    One that is protected will never go, and nothing waits for it.
+    One that is protected will never go, and nothing waits for it. Where a rule has taken one of the two, nothing is
+    turned: what is old goes in one order, whoever works with the cache, so that a dry run and the run agree.
     """
     entries, tiers = work.survey.entries, work.survey.tiers
     waits = array("i", entries.waits)
     for row in range(len(entries)):
         other = entries.waits[row]
-        if other >= 0 and tiers[entries.tier[row]].in_use and waits[other] < 0 and not work.guard[row]:
+        free = not (work.guard[row] or work.chosen[row] or work.pending[row])
+        if other >= 0 and free and tiers[entries.tier[row]].in_use and waits[other] < 0 and not work.chosen[other]:
             waits[row], waits[other] = -1, row
     return waits
 
@@ -274,8 +276,6 @@ def _protect(work: _Work, policy: Policy, context: Context) -> None:
     for row in work.guarded:
         if state[entries.guard[row]] and not state[row]:
             state[row] = GUARD
-    if survey.cache.path in context.busy:
-        work.waits = _turned(work)
 
 
 def _needed(rule: Rule, label: str, rank: int, context: Context) -> int:
@@ -510,6 +510,8 @@ def make(surveys: Sequence[Survey], policy: Policy, context: Context) -> Plan:
     for work in active:
         _protect(work, policy, context)
         _select(work, reference, context.unneeded.get(work.survey.cache.path, {}))
+        if work.survey.cache.path in context.busy:
+            work.waits = _turned(work)
     notes.extend(_unmatched(active, policy))
     _budgets(active, policy, notes)
     _pressure(active, policy, context, notes)
@@ -666,6 +668,7 @@ def from_saved(
     works = {survey.cache.path: _Work(survey, context) for survey in surveys}
     for work in works.values():
         _protect(work, policy, context)
+        work.waits = _alone(work.survey)
     total = hashlib.sha256()
     notes: Dict[str, int] = {}
     work_now: Optional[_Work] = None
@@ -689,6 +692,7 @@ def from_saved(
             % (total.hexdigest(), expected)
         )
     for work in works.values():
+        _one_of_two(work)
         before = bytes(work.chosen)
         _drop_unguarded(work)
         entries = work.survey.entries
@@ -697,6 +701,23 @@ def from_saved(
                 work.lose("guard", entries.key(row).decode("utf-8", "backslashreplace"), entries.freed[row])
     said = tuple("the plan names %s, which is no cache here now" % path for path in notes)
     return Plan(tuple(_finish(work, True) for work in works.values()), policy, True, said, expected)
+
+
+def _alone(survey: Survey) -> array[int]:
+    """Who waits for whom where a saved plan says what goes: a half that disturbs nobody may go before the other."""
+    entries, tiers = survey.entries, survey.tiers
+    return array("i", (-1 if tiers[t].in_use else other for t, other in zip(entries.tier, entries.waits)))
+
+
+def _one_of_two(work: _Work) -> None:
+    """Takes back the second half where a saved plan names both: they never go in one run."""
+    entries = work.survey.entries
+    for row, other in enumerate(entries.waits):
+        if other >= 0 and work.chosen[row] and work.chosen[other]:
+            work.chosen[row] = 0
+            work.freed -= entries.freed[row]
+            work.freed_inodes -= entries.inodes[row]
+            work.lose("pending", entries.key(row).decode("utf-8", "backslashreplace"), entries.freed[row])
 
 
 def _index(survey: Survey) -> Dict[int, int]:

@@ -197,9 +197,28 @@ def test_what_was_unneeded_for_long_goes_even_if_it_was_used_lately() -> None:
 
 def test_while_the_cache_is_in_use_zips_go_first_and_their_trees_wait() -> None:
     seen = survey([500, 500, 500, 500], ["a@v1", "b@v1"], pairs=True)
-    idle, busy = make(seen), make(seen, busy=frozenset({"/m"}))
+    cap = {"caches": [{"kind": "go-mod", "max_size": 0}]}
+    idle, busy = make(seen, cap), make(seen, cap, busy=frozenset({"/m"}))
     assert [sorted(plan.caches[0].rows) for plan in (idle, busy)] == [[0, 2], [1, 3]]
-    assert all(plan.caches[0].pending == {"max_age": [2, 8192]} for plan in (idle, busy))
+    assert all(plan.caches[0].pending == {"max_size": [2, 8192]} for plan in (idle, busy))
+    got = again(busy, [seen], lines(busy))  # nobody works with it any more: what was approved goes, and no more
+    assert (sorted(got.caches[0].rows), got.caches[0].lost) == ([1, 3], {})
+
+
+def test_what_is_old_goes_in_one_order_whoever_works_with_the_cache() -> None:
+    """A Go tool that starts between the dry run and the run must not make another plan."""
+    seen = survey([500, 500, 500, 500], ["a@v1", "b@v1"], pairs=True)
+    idle, busy = make(seen), make(seen, busy=frozenset({"/m"}))
+    assert idle.digest == busy.digest
+    assert sorted(busy.caches[0].rows) == [0, 2]
+
+
+def test_a_forged_plan_never_takes_both_halves_of_a_version() -> None:
+    seen = survey([500, 500], ["a@v1"], pairs=True)
+    plan = make(seen)
+    forged = plan._replace(caches=(plan.caches[0]._replace(rows=[0, 1], reasons=[1, 1]),))  # type: ignore[list-item]
+    got = planner.from_saved([seen], plan.policy, context(), lines(forged), planner.digest(forged))
+    assert (list(got.caches[0].rows), got.caches[0].lost) == ([0], {"pending": [1, 4096]})
 
 
 def test_while_the_cache_is_in_use_no_tree_waits_for_a_zip_that_may_never_go() -> None:

@@ -52,13 +52,14 @@ def cache(tmp_path: pathlib.Path) -> synthetic.Mod:
 def plan_of(
     seen: Survey, document: Optional[Dict[str, object]] = None, busy: bool = False, private: Sequence[str] = ()
 ) -> planner.Plan:
-    """The plan of 400 days later; *busy*: while the cache is in use."""
+    """The plan of 400 days later; *busy*: for a cap of nothing while the cache is in use, when spare zips go first."""
     now = time.time_ns() + 400 * DAY * synthetic.SECOND
     seen = seen._replace(last_build=now)
     path = seen.cache.path
     context = planner.Context(now, {seen.cache.device: synthetic.NOBODY}, tuple(private), {path: False})
     if busy:
         context = context._replace(busy=frozenset((path,)))
+        document = document or {"max_size": 0}
     return planner.make([seen], policies.parse(document or {"wipe": True}, KINDS), context)
 
 
@@ -137,7 +138,7 @@ def test_while_builds_run_zips_go_and_trees_wait(cache: synthetic.Mod) -> None:
     plan = plan_of(cache.survey(), busy=True)
     out = synthetic.apply(cache.path, plan, synthetic.job(scan=lambda: BUSY))
     assert (out.evicted, out.freed, out.skipped) == (2, plan.bytes, {})
-    assert plan.caches[0].pending["wipe"][0] == 2
+    assert plan.caches[0].pending["max_size"][0] == 2
     for label in (A, B):
         assert not cache.at(label, "zip").exists()
         assert cache.at(label, "ziphash").exists()
