@@ -160,7 +160,7 @@ EXAMPLES = r"""
     time_limit: 10m
     max_requests: 5000
   register: proxies
-  failed_when: proxies.go_sum.missing > 0
+  failed_when: proxies.go_sum.served < proxies.go_sum.lines
 
 - name: Examine what a service with a forward proxy sees
   gofleet.cache.go_proxy_info:

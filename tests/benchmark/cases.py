@@ -320,7 +320,8 @@ def module(bench: Bench, place: Place) -> Iterator[Row]:
     ansible = Path(bench.ansible)
 
     def call(name: str, arguments: object) -> float:
-        words = [str(ansible), "localhost", "-c", "local", "-m", name, "-a", json.dumps(arguments)]
+        words = [str(ansible), "localhost", "-c", "local", "-m", name]
+        words += ["-a", json.dumps(arguments)] if arguments else []
         words += ["-e", f"ansible_python_interpreter={sys.executable}"]
         return timed(words, environ, bench.work).wall * 1000
 

@@ -90,14 +90,14 @@ def _refused(options: argparse.Namespace, text: str) -> _Answer:
 
 
 def _load(options: argparse.Namespace) -> document.Document:
-    """The file, with the places of the command line where it names any."""
+    """The file, with the places of the command line where it names any: then those and no others."""
     found = document.load(options.policy)
     if options.account or options.path or options.search_root or options.no_discover:
         found = found._replace(
             accounts=options.account or [],
             paths=options.path or [],
             search_roots=options.search_root or [],
-            discover=not options.no_discover,
+            discover=bool(options.account) and not options.no_discover,
         )
     return found
 
@@ -131,7 +131,9 @@ def _plan(options: argparse.Namespace, stop: Stop) -> _Answer:
 
 
 def _prune(options: argparse.Namespace, stop: Stop) -> _Answer:
-    if options.plan is None:
+    # Places of the command line are proven to be caches in any case.
+    named = options.account or options.path or options.search_root or options.no_discover
+    if options.plan is None and not named:
         answer = _room_everywhere(options)
         if answer is not None:
             return answer
@@ -183,7 +185,8 @@ def _purge(options: argparse.Namespace, stop: Stop, check: bool) -> _Answer:
 
 def _left_out(result: Result) -> bool:
     """Whether something was due, and stayed."""
-    return result["left_out_entries"] > 0 or any("left_alone" in cache for cache in result["caches"])
+    kept = [reason for cache in result["caches"] for reason in cache.get("left_out", {}) if reason != "gone"]
+    return bool(kept) or any("left_alone" in cache for cache in result["caches"])
 
 
 def _check_policy(options: argparse.Namespace) -> _Answer:

@@ -57,7 +57,9 @@ def parser() -> argparse.ArgumentParser:
         if finding:
             text = "file with the policy and the places (default: /etc/gofleet-cache/policy.json if it is there)"
             made.add_argument("--policy", metavar="FILE", help=text)
-            group = made.add_argument_group("places", "any of these replaces all places of the file")
+            group = made.add_argument_group(
+                "places", "with any of these, these places and no others: not those of the file"
+            )
             group.add_argument("--account", action="append", metavar="NAME", help="an account whose caches are meant")
             group.add_argument("--path", action="append", metavar="DIR", help="a cache, by its absolute path")
             group.add_argument("--search-root", action="append", metavar="DIR", help="look for caches below it")

@@ -15,6 +15,7 @@ from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Mapping, Name
 from . import patterns
 from .policy import Policy, Rule
 from .survey import SECOND, Entries, Survey
+from .units import human
 
 VERSION = 1
 _FUTURE_SLACK = 300 * SECOND  # clocks of a container host and its file server may differ by that much
@@ -448,7 +449,7 @@ def _count(work: _Work, over: int, cheapest: bool, notes: List[str]) -> None:
 
 def _note(notes: List[str], missing: int, what: str) -> None:
     if missing > 0:
-        notes.append("%s: %d bytes are protected by the floor, kept, or pending" % (what, missing))
+        notes.append("%s by %s: what is left is protected, kept, or pending" % (what, human(missing)))
 
 
 def _below(disk: Disk, policy: Policy) -> bool:
@@ -487,10 +488,12 @@ def _pressure(works: Sequence[_Work], policy: Policy, context: Context, notes: L
             over, over_inodes = over - freed, over_inodes - inodes
         missing, missing_inodes = _shrink(mine, over, over_inodes, "free_space", policy.cheapest_first)
         where = next(w.survey.cache.path for w in works if w.survey.cache.device == device)
-        for count, what in ((missing, "bytes"), (missing_inodes, "inodes")):
+        for count, amount in ((missing, human(missing)), (missing_inodes, "%d inodes" % missing_inodes)):
             if count:
-                text = "stop mark not reached: %d %s more are asked than may be evicted, on the file system of %s"
-                notes.append(text % (count, what, where))
+                text = (
+                    "stop mark not reached by %s: what is left on the file system of %s is protected, kept, or pending"
+                )
+                notes.append(text % (amount, where))
 
 
 def make(surveys: Sequence[Survey], policy: Policy, context: Context) -> Plan:

@@ -16,7 +16,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 from .._core import policy as policies
 from .._core.policy import Marks, Policy
 from .._core.units import BadPolicy
-from .._fs import mounts
+from .._fs import identity, mounts
 from . import schema
 
 #: The kinds of caches, without importing them (a test compares). A policy with another kind is answered less quickly.
@@ -42,6 +42,11 @@ def answer(document: Optional[Mapping[str, Any]], paths: Sequence[str] = ()) -> 
         policy = policies.parse(policies.DEFAULT if document is None else document, KIND_NAMES)
     except BadPolicy:
         return None
+    for path in paths:
+        try:
+            identity.check_name(path)
+        except identity.Refused:
+            return None
     places = room_everywhere(policy, paths)
     if places is None:
         return None

@@ -450,3 +450,18 @@ def test_root_takes_no_policy_from_another_users_file(agent: Any) -> None:
     os.chown(agent.file, 65534, 65534)
     code, _out, err = agent.run("prune", "--check")
     assert (code, "belongs to uid 65534" in err) == (2, True)
+
+
+def test_places_of_the_command_line_are_the_only_ones(agent: Any) -> None:
+    """Who names one cache as root must not purge all that are found."""
+    agent.policy(max_age="1d")
+    code, result = agent.json("prune", "--check", "--path", str(agent.build.path / "nothing"))
+    assert (code, result["caches"]) == (0, [])
+
+
+def test_a_wrong_place_is_refused_also_where_there_is_room(agent: Any) -> None:
+    agent.policy(when={"free_space_below": "0.0001%"}, max_age="1d")
+    for place in ("/", "off", "rel/x"):
+        assert agent.run("prune", "--check", "--path", place)[0] == 2
+    agent.write({"policy": {"when": {"free_space_below": "0.0001%"}, "max_age": "1d"}, "paths": ["/"]})
+    assert agent.run("prune", "--check")[0] == 2

@@ -438,7 +438,7 @@ def test_a_budget_that_the_floor_forbids_is_told_not_forced() -> None:
     got = plan([survey([Row(2, 10**6), Row(24 * 9, 10**6)])], {"max_size": 0})
     assert chosen(got) == [1]
     assert got.notes == (
-        "max_size of all go-build caches not reached: 1000000 bytes are protected by the floor, kept, or pending",
+        "max_size of all go-build caches not reached by 976.6 KiB: what is left is protected, kept, or pending",
     )
 
 
@@ -447,8 +447,8 @@ def test_a_stop_mark_that_cannot_be_reached_names_the_file_system_and_what_is_mi
     got = plan([survey([Row(24 * 9, 10**5), Row(2, 10**6)], path="/a")], {"max_age": "36500d", "until": wanted})
     assert chosen(got) == [0]
     assert got.notes == (
-        "stop mark not reached: 900000 bytes more are asked than may be evicted, on the file system of /a",
-        "stop mark not reached: 6 inodes more are asked than may be evicted, on the file system of /a",
+        "stop mark not reached by 878.9 KiB: what is left on the file system of /a is protected, kept, or pending",
+        "stop mark not reached by 6 inodes: what is left on the file system of /a is protected, kept, or pending",
     )
 
 
