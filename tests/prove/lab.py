@@ -33,39 +33,39 @@ _PUBLIC_CODE = {
     "web": """package main
 
 import (
-	"github.com/gin-gonic/gin"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
+    "github.com/gin-gonic/gin"
+    "github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 func main() {
-	r := gin.New()
-	r.GET("/metrics", gin.WrapH(promhttp.Handler()))
-	println(r != nil)
+    r := gin.New()
+    r.GET("/metrics", gin.WrapH(promhttp.Handler()))
+    println(r != nil)
 }
 """,
     "cli": """package main
 
 import (
-	"github.com/spf13/cobra"
-	"github.com/spf13/viper"
-	"go.uber.org/zap"
+    "github.com/spf13/cobra"
+    "github.com/spf13/viper"
+    "go.uber.org/zap"
 )
 
 func main() {
-	c := &cobra.Command{Use: "x", Run: func(*cobra.Command, []string) { zap.NewNop().Info(viper.GetString("a")) }}
-	println(c.Execute() == nil)
+    c := &cobra.Command{Use: "x", Run: func(*cobra.Command, []string) { zap.NewNop().Info(viper.GetString("a")) }}
+    println(c.Execute() == nil)
 }
 """,
     "rpc": """package main
 
 import (
-	"github.com/hashicorp/consul/api"
-	"google.golang.org/grpc"
+    "github.com/hashicorp/consul/api"
+    "google.golang.org/grpc"
 )
 
 func main() {
-	s := grpc.NewServer()
-	println(s != nil, api.DefaultConfig() != nil)
+    s := grpc.NewServer()
+    println(s != nil, api.DefaultConfig() != nil)
 }
 """,
 }
@@ -91,41 +91,41 @@ func TestF(t *testing.T) {
 _STD = """package main
 
 import (
-	"encoding/json"
-	"fmt"
-	"net/http"
-	"text/template"
+    "encoding/json"
+    "fmt"
+    "net/http"
+    "text/template"
 )
 
 // F is called by everything here.
 func F(n int) int {
-	return n
+    return n
 }
 
 func main() {
-	text, err := json.Marshal(map[string]int{"a": F(1)})
-	fmt.Println(string(text), err, http.StatusText(200), template.New("x").Name())
+    text, err := json.Marshal(map[string]int{"a": F(1)})
+    fmt.Println(string(text), err, http.StatusText(200), template.New("x").Name())
 }
 """
 _STD_TEST = """package main
 
 import (
-	"net/http/httptest"
-	"testing"
+    "net/http/httptest"
+    "testing"
 )
 
 func TestF(t *testing.T) {
-	if F(1) != 1 || httptest.NewRecorder() == nil {
-		t.Fatal()
-	}
+    if F(1) != 1 || httptest.NewRecorder() == nil {
+        t.Fatal()
+    }
 }
 """
 _SUM = """
 func sum(data string) (h uint32) {
-	for i := 0; i < len(data); i++ {
-		h = h*31 + uint32(data[i])
-	}
-	return h
+    for i := 0; i < len(data); i++ {
+        h = h*31 + uint32(data[i])
+    }
+    return h
 }
 """
 _ASSETS = """// Package assets holds a file.

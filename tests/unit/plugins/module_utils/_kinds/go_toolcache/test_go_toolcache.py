@@ -445,7 +445,7 @@ def test_an_sdk_is_not_found_any_more_before_it_goes(tmp_path: pathlib.Path) -> 
 
 @as_root
 def test_each_goes_with_its_owners_rights_only(tools: pathlib.Path) -> None:
-    for path in (tools, *tools.parents[:3]):
+    for path in (tools, *list(tools.parents)[:3]):
         path.chmod(0o755)
     for path in (tools / "1.20.1", *(tools / "1.20.1").rglob("*")):
         os.chown(str(path), NOBODY, NOBODY)
