@@ -50,7 +50,7 @@ def run(options: argparse.Namespace, words: List[str]) -> int:
     result = dict(answer.result, failed=True) if failed else answer.result
     if failed:
         text = str(result["msg"]).encode("ascii", "backslashreplace").decode("ascii")
-        print("%s: %s" % (PROGRAM, " ".join(text.split())), file=sys.stderr)
+        sys.stderr.write("%s: %s\n" % (PROGRAM, " ".join(text.split())))
     if options.json:
         words.append(json.dumps(schema.readable(result), sort_keys=True, indent=1) + "\n")
     elif answer.lines:

@@ -51,7 +51,9 @@ def answer(document: Optional[Mapping[str, Any]], paths: Sequence[str] = ()) -> 
     if places is None:
         return None
     text = "enough is free on every file system here: nothing to do, and no cache was looked for"
-    return dict(schema.purge(), looked_at=places, msg=text)
+    result = schema.purge()
+    result.update(looked_at=places, msg=text)
+    return result
 
 
 def room_everywhere(policy: Policy, paths: Sequence[str] = ()) -> Optional[List[str]]:

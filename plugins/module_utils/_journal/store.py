@@ -193,7 +193,7 @@ def _open(path: str, write: bool, note: Callable[[str], None]) -> Optional[Journ
         return None
     except BaseException as exc:
         base.close()
-        if type(exc) is sqlite3.DatabaseError:  # not a database, malformed; its subclasses tell of other troubles
+        if exc.__class__ is sqlite3.DatabaseError:  # not a database, malformed; its subclasses tell of other troubles
             raise _Damaged(str(exc), inode) from exc
         if isinstance(exc, _Damaged):
             exc.inode = inode
@@ -429,7 +429,7 @@ class Journal:
 
         if self._given_up:
             return
-        if self.write and type(exc) is sqlite3.DatabaseError:
+        if self.write and exc.__class__ is sqlite3.DatabaseError:
             self._given_up = True
             self._base.close()
             try:

@@ -206,7 +206,8 @@ class _Part:
         totals["bytes"] += sum(size)
         totals["actions"] += actions
         totals["outputs"] += len(names) - actions
-        self.last = max(self.last, max(used))
+        newest = max(used)
+        self.last = max(self.last, newest)
         if max(st[3] for st in stats) > 1:
             blocks = [amount if st[3] == 1 else 0 for amount, st in zip(blocks, stats)]
         self.many.append(

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 import pytest
 from hypothesis import given
@@ -51,8 +51,8 @@ def context(**more: Any) -> planner.Context:
     return planner.Context(NOW, {1: planner.Disk(100, 50, 100, 50, True)}, (), {}, **more)
 
 
-def make(seen: Survey, document: Dict[str, Any] = POLICY, **more: Any) -> planner.Plan:
-    return planner.make([seen], policies.parse(document, KINDS, APART), context(**more))
+def make(seen: Survey, document: Optional[Dict[str, Any]] = None, **more: Any) -> planner.Plan:
+    return planner.make([seen], policies.parse(document or POLICY, KINDS, APART), context(**more))
 
 
 def lines(plan: planner.Plan) -> List[bytes]:

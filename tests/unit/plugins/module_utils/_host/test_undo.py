@@ -9,7 +9,7 @@ import os
 import pathlib
 import shutil
 import time
-from typing import Any, Dict, Set, Tuple
+from typing import Any, Callable, Dict, Set, Tuple
 
 import pytest
 
@@ -34,6 +34,16 @@ def tree(root: pathlib.Path) -> Tree:
                 found[str(path.relative_to(root))] = (st.st_ino, st.st_mtime_ns, st.st_mode, handle.read())
             os.utime(path, ns=(st.st_atime_ns, st.st_mtime_ns))  # to have been read a moment ago is a sign of use
     return found
+
+
+def dying(word: str) -> Callable[[str], None]:
+    """A step that ends the process where the run comes to *word*."""
+
+    def step(name: str) -> None:
+        if name == word:
+            os._exit(9)
+
+    return step
 
 
 def back(agent: Any, run: str = "latest", check: bool = False, **more: Any) -> Dict[str, Any]:
@@ -354,7 +364,7 @@ def test_a_run_that_is_killed_never_leaves_facts_in_quarantine_without_their_fin
     agent.build.put(synthetic.sha("young"), b"young")
     child = os.fork()
     if child == 0:
-        agent.purge(GRACE, agent.build.path, step=lambda name: os._exit(9) if name == word else None)
+        agent.purge(GRACE, agent.build.path, step=dying(word))
         os._exit(0)
     assert os.WEXITSTATUS(os.waitpid(child, 0)[1]) == 9
     # Whatever comes between: the findings, alone in the cache, go for good.
@@ -399,7 +409,7 @@ def test_a_quarantine_whose_end_was_killed_is_never_undone_by_halves(purged: Any
     child = os.fork()
     if child == 0:
         end = {"max_age": "300d", "private": []}
-        agent.purge(end, agent.build.path, step=lambda n: os._exit(9) if n == "quarantine ends" else None)
+        agent.purge(end, agent.build.path, step=dying("quarantine ends"))
         os._exit(0)
     assert os.WEXITSTATUS(os.waitpid(child, 0)[1]) == 9
     assert back(agent)["caches"] == []

@@ -238,10 +238,10 @@ def test_zips_that_go_while_others_extract_harm_no_build(filled: gocaches.Caches
             shutil.rmtree(str(caches.mod / tree))
         results: List[Any] = []
 
-        def build(caches: gocaches.Caches = caches, results: List[Any] = results) -> None:
-            results.append(caches.run("build", "-o", os.devnull, ".", cwd=project, GOPROXY="off"))
+        def build(done: List[Any]) -> None:
+            done.append(caches.run("build", "-o", os.devnull, ".", cwd=project, GOPROXY="off"))
 
-        builders = [threading.Thread(target=build) for _number in range(2)]
+        builders = [threading.Thread(target=build, args=(results,)) for _number in range(2)]
         for thread in builders:
             thread.start()
         while any(thread.is_alive() for thread in builders):
@@ -425,11 +425,15 @@ def test_a_clone_in_use_is_skipped_at_once(cache: synthetic.Mod) -> None:
 @pytest.mark.parametrize("step", ["clones locked", "clones scanned", "clone renamed", "clone deleted"])
 def test_a_kill_while_a_clone_goes_is_finished_by_the_next_run(cache: synthetic.Mod, step: str) -> None:
     folder = clone(cache)
+
+    def die(name: str) -> None:
+        if name == step:
+            os._exit(0)
+
     pid = os.fork()
     if pid == 0:
         try:
-            work = synthetic.job(step=lambda name: os._exit(0) if name == step else None)
-            synthetic.apply(cache.path, plan_of(cache.survey()), work)
+            synthetic.apply(cache.path, plan_of(cache.survey()), synthetic.job(step=die))
         finally:
             os._exit(1)
     assert os.waitpid(pid, 0)[1] == 0

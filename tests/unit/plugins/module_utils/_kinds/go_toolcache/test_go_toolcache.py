@@ -203,7 +203,8 @@ def test_where_use_leaves_no_trace_everything_stays(
     tools: pathlib.Path, monkeypatch: pytest.MonkeyPatch, fstype: str, atime: str
 ) -> None:
     number = mounts.Mount(1, "/", fstype, atime, False)
-    monkeypatch.setattr(mounts, "by_id", lambda: type("Table", (), {"get": lambda _self, _id: number})())
+    table = type("Table", (), {"get": lambda _self, _id: number})()
+    monkeypatch.setattr(mounts, "by_id", lambda: table)
     assert set(holds(tools).values()) == {"no access times"}
     assert purge(tools).evicted == 0
 
@@ -490,6 +491,8 @@ def test_every_toolchain_of_the_tests_is_one(go_binary: str, tmp_path: pathlib.P
     shutil.copy(str(real / "VERSION"), str(folder / "VERSION"))
     (top / "1.99.0/x64.complete").write_text("", encoding="ascii")
     told = seen(top)
-    wanted = subprocess.run([str(real / "bin/go"), "env", "GOVERSION", "GOHOSTOS", "GOHOSTARCH"], capture_output=True)
+    wanted = subprocess.run(
+        [str(real / "bin/go"), "env", "GOVERSION", "GOHOSTOS", "GOHOSTARCH"], check=True, capture_output=True
+    )
     version, system, arch = wanted.stdout.decode().split()[:3]
     assert told.labels == ["golang.org/toolchain@v0.0.1-%s.%s-%s" % (version, system, arch)]
