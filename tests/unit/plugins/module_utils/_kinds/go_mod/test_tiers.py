@@ -238,10 +238,10 @@ def test_zips_that_go_while_others_extract_harm_no_build(filled: gocaches.Caches
             shutil.rmtree(str(caches.mod / tree))
         results: List[Any] = []
 
-        def build(done: List[Any]) -> None:
+        def build(caches: gocaches.Caches, done: List[Any]) -> None:
             done.append(caches.run("build", "-o", os.devnull, ".", cwd=project, GOPROXY="off"))
 
-        builders = [threading.Thread(target=build, args=(results,)) for _number in range(2)]
+        builders = [threading.Thread(target=build, args=(caches, results)) for _number in range(2)]
         for thread in builders:
             thread.start()
         while any(thread.is_alive() for thread in builders):
