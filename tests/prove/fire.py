@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import abc
 import pathlib
 import random
 import subprocess
@@ -35,7 +36,7 @@ class Wanted:
     seed: int
 
 
-class Weapon:
+class Weapon(abc.ABC):
     """A cleaner. ``prepare`` is called while nothing builds, ``shoot`` back to back while builds run."""
 
     name = ""
@@ -46,11 +47,11 @@ class Weapon:
         self.shots = 0
         self.evicted = 0
 
+    @abc.abstractmethod
     def shoot(self) -> None:
         """One pass."""
-        raise NotImplementedError
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027 (most cleaners need nothing)
         """Whatever else must look old to this cleaner."""
 
 

@@ -202,7 +202,7 @@ def _walk(path: str) -> _Place:
 def _check_link(path: str, link: str, parent: os.stat_result, st: os.stat_result) -> None:
     uid = os.geteuid()
     trusted = parent.st_uid in (0, uid) and st.st_uid in (0, uid)
-    if trusted and (not _shared(parent, uid) or parent.st_mode & stat.S_ISVTX):
+    if trusted and (not is_shared(parent, uid) or parent.st_mode & stat.S_ISVTX):
         return
     raise NotWritten(
         "replaceable-symlink",
@@ -212,7 +212,7 @@ def _check_link(path: str, link: str, parent: os.stat_result, st: os.stat_result
     )
 
 
-def _shared(st: os.stat_result, uid: int) -> bool:
+def is_shared(st: os.stat_result, uid: int) -> bool:
     """Whether somebody besides root, the owner and *uid* may write into the directory."""
     if st.st_mode & stat.S_IWOTH:
         return True

@@ -202,6 +202,37 @@ def same_place(fd: int, root_mount: int, root_dev: int) -> bool:
     return root_mount < 0 or mount_id(fd) == root_mount
 
 
+def walk_below(start: int, path: str, root_mount: int, root_dev: int, make: int = 0, uid: int = -1) -> int:
+    """Opens the folder *path* below the directory *start*, name by name, and returns a descriptor of its own.
+
+    Folders that are missing are made with the mode *make*, where that is not 0; where *uid* is given, each must be
+    that user's. Raises OSError, also for ``.`` and ``..``, a symlink or a mount on the way.
+    """
+    fd = os.dup(start)
+    try:
+        for part in path.split("/"):
+            if not part:
+                continue
+            if part in (".", ".."):
+                raise OSError(errno.EINVAL, "not a name", path)
+            if make:
+                try:
+                    os.mkdir(part, make, dir_fd=fd)
+                except FileExistsError:
+                    pass
+            child = open_dir(part, fd)
+            os.close(fd)
+            fd = child
+            if not same_place(fd, root_mount, root_dev):
+                raise OSError(errno.EXDEV, "a mount", path)
+            if uid >= 0 and os.fstat(fd).st_uid != uid:
+                raise OSError(errno.EPERM, "it belongs to another user", path)
+        return fd
+    except BaseException:
+        os.close(fd)
+        raise
+
+
 def names(fd: int) -> List[str]:
     """The names in a directory, unordered, undecodable bytes as surrogates; [] where it cannot be read."""
     try:

@@ -11,7 +11,7 @@ import stat
 from typing import List, Optional
 
 from .._fs import dirs
-from .._fs.atomic import _shared
+from .._fs.atomic import is_shared
 
 #: Overrides the place (tests, drills); only an absolute path counts.
 STATE = "GOFLEET_CACHE_STATE"
@@ -116,6 +116,6 @@ def _check_way(path: str) -> None:
         st = dirs.lstat(folder)
         if st.st_uid not in (0, uid):
             raise Unusable("%s, on the way to the journal, belongs to uid %d" % (folder, st.st_uid))
-        if _shared(st, uid) and not st.st_mode & stat.S_ISVTX:
+        if is_shared(st, uid) and not st.st_mode & stat.S_ISVTX:
             text = "%s, on the way to the journal, may be written by others (mode %04o); chmod go-w"
             raise Unusable(text % (folder, stat.S_IMODE(st.st_mode)))

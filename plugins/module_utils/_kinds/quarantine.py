@@ -196,30 +196,11 @@ class Shelf:
             if fd is None:
                 if len(self._fds) > 300:  # more than the shards of a build cache
                     self._close()
-                fd = self._fds[folder] = self._walk([NAME, self._name, *(part for part in folder.split("/") if part)])
+                path = "%s/%s/%s" % (NAME, self._name, folder)
+                root = self._root
+                fd = dirs.walk_below(self._base, path, root.mount, root.device, make=0o700, uid=root.uid)
+                self._fds[folder] = fd
             return fd
-
-    def _walk(self, parts: List[str]) -> int:
-        fd = os.dup(self._base)
-        try:
-            for part in parts:
-                if part in (".", ".."):
-                    raise OSError(22, "not a name", part)
-                try:
-                    os.mkdir(part, 0o700, dir_fd=fd)
-                except FileExistsError:
-                    pass
-                child = dirs.open_dir(part, fd)
-                os.close(fd)
-                fd = child
-                if not dirs.same_place(fd, self._root.mount, self._root.device):
-                    raise OSError(18, "a mount", part)
-                if os.fstat(fd).st_uid != self._root.uid:
-                    raise OSError(1, "it belongs to another user", part)
-            return fd
-        except BaseException:
-            os.close(fd)
-            raise
 
     def _close(self) -> None:
         for fd in self._fds.values():

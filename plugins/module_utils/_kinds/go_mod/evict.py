@@ -163,23 +163,7 @@ class _Eviction:
         return _Place(folder, name)
 
     def _walk(self, path: str) -> int:
-        """Opens a folder below the root name by name; raises OSError, also for a mount or a symlink on the way."""
-        fd = os.dup(self.root.fd)
-        try:
-            for part in path.split("/"):
-                if not part:
-                    continue
-                if part in (".", ".."):
-                    raise OSError(22, "not a name", path)
-                child = dirs.open_dir(part, fd)
-                os.close(fd)
-                fd = child
-                if not dirs.same_place(fd, self.root.mount, self.root.device):
-                    raise OSError(18, "a mount", path)
-            return fd
-        except BaseException:
-            os.close(fd)
-            raise
+        return dirs.walk_below(self.root.fd, path, self.root.mount, self.root.device)
 
     def _same(self, row: int, st: Optional[os.stat_result], directory: bool) -> bool:
         """The last look at an entry: still what was planned?"""

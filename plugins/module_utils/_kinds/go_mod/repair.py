@@ -111,25 +111,10 @@ def _base(tree: bytes) -> str:
     return "cache/download/%s/@v/%s" % (folder, name)
 
 
-def _walk(root: Root, path: str) -> int:
-    fd = os.dup(root.fd)
-    try:
-        for part in path.split("/"):
-            child = dirs.open_dir(part, fd)
-            os.close(fd)
-            fd = child
-            if not dirs.same_place(fd, root.mount, root.device):
-                raise OSError(18, "a mount", path)
-        return fd
-    except BaseException:
-        os.close(fd)
-        raise
-
-
 def _is_there(root: Root, path: str) -> bool:
     parent, _slash, name = path.rpartition("/")
     try:
-        fd = _walk(root, parent)
+        fd = dirs.walk_below(root.fd, parent, root.mount, root.device)
     except OSError:
         return False
     try:
@@ -146,7 +131,7 @@ def _unlink(root: Root, file: FixFile, job: Job, out: Outcome) -> None:
         return
     folder = lock = -1
     try:
-        folder = _walk(root, parent)
+        folder = dirs.walk_below(root.fd, parent, root.mount, root.device)
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         lock = os.open(name.rpartition(".")[0] + ".lock", flags, 0o666, dir_fd=folder)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -42,8 +42,11 @@ class _Undo:
         self.job = job
         self.out = out
 
+    def _walk(self, start: int, path: str, make: int = 0) -> int:
+        return dirs.walk_below(start, path, self.root.mount, self.root.device, make)
+
     def run(self) -> None:
-        base = _walk(self.root, "cache")
+        base = self._walk(self.root.fd, "cache")
         try:
             name = quarantine.find(base, self.root, self.wanted)
             if name is None:
@@ -58,7 +61,7 @@ class _Undo:
                 elif directory and "@" in leaf:
                     steps.append((4, path, self._tree))
             steps.sort(key=lambda step: step[:2])
-            held = _descend(self.root, os.dup(base), [quarantine.NAME, name])
+            held = self._walk(base, "%s/%s" % (quarantine.NAME, name))
             try:
                 for _order, path, put in steps:
                     self._step(path, put, held)
@@ -85,10 +88,10 @@ class _Undo:
 
     def _file(self, held: int, path: str) -> None:
         folder, _slash, leaf = path.rpartition("/")
-        target = _walk(self.root, folder)
+        target = self._walk(self.root.fd, folder)
         source = lock = -1
         try:
-            source = _descend(self.root, os.dup(held), folder.split("/"))
+            source = self._walk(held, folder)
             lock = _locked(leaf.rpartition(".")[0] + ".lock", target)
             size = dirs.freed_by_unlink(dirs.lstat(leaf, source))
             if dirs.lstat_or_none(leaf, target) is not None:
@@ -102,12 +105,12 @@ class _Undo:
     def _tree(self, held: int, path: str) -> None:
         folder, _slash, leaf = path.rpartition("/")
         module, _at, version = path.rpartition("@")
-        marks = _walk(self.root, "%s%s/@v" % (_DOWNLOADS, module))
+        marks = self._walk(self.root.fd, "%s%s/@v" % (_DOWNLOADS, module))
         source = target = lock = -1
         try:
             lock = _locked(version + ".lock", marks)
-            source = _descend(self.root, os.dup(held), [part for part in folder.split("/") if part])
-            target = _walk(self.root, folder, make=True)
+            source = self._walk(held, folder)
+            target = self._walk(self.root.fd, folder, 0o777)
             if dirs.lstat_or_none(leaf, target) is not None:
                 remove_tree(leaf, source, self.root.mount, self.root.device, 0, self.root.uid)
                 raise _Stays(core.BACK)
@@ -123,10 +126,10 @@ class _Undo:
 
     def _clone(self, held: int, path: str) -> None:
         leaf = path[len(_CLONES) :]
-        target = _walk(self.root, _CLONES.rstrip("/"))
+        target = self._walk(self.root.fd, _CLONES)
         source = lock = -1
         try:
-            source = _descend(self.root, os.dup(held), _CLONES.rstrip("/").split("/"))
+            source = self._walk(held, _CLONES)
             name = leaf[: -len(".info")] if leaf.endswith(".info") else leaf
             lock = _locked(name + ".lock", target)
             st = dirs.lstat(leaf, source)
@@ -158,29 +161,3 @@ def _close(*fds: int) -> None:
     for fd in fds:
         if fd >= 0:
             os.close(fd)
-
-
-def _walk(root: Root, path: str, make: bool = False) -> int:
-    return _descend(root, os.dup(root.fd), [part for part in path.split("/") if part], make)
-
-
-def _descend(root: Root, fd: int, parts: List[str], make: bool = False) -> int:
-    """Opens folders one below the other, starting from *fd*, which it closes. Raises OSError."""
-    try:
-        for part in parts:
-            if part in (".", ".."):
-                raise OSError(22, "not a name", part)
-            if make:
-                try:
-                    os.mkdir(part, 0o777, dir_fd=fd)
-                except FileExistsError:
-                    pass
-            child = dirs.open_dir(part, fd)
-            os.close(fd)
-            fd = child
-            if not dirs.same_place(fd, root.mount, root.device):
-                raise OSError(18, "a mount", part)
-        return fd
-    except BaseException:
-        os.close(fd)
-        raise

@@ -199,3 +199,32 @@ def test_a_mount_has_an_id() -> None:
     finally:
         os.close(fd)
         os.close(other)
+
+
+def _below(top: pathlib.Path, path: str, **more: int) -> str:
+    start = dirs.open_dir(str(top))
+    try:
+        fd = dirs.walk_below(start, path, dirs.mount_id(start), os.fstat(start).st_dev, **more)
+    finally:
+        os.close(start)
+    try:
+        return os.readlink("/proc/self/fd/%d" % fd)
+    finally:
+        os.close(fd)
+
+
+def test_a_walk_below_opens_makes_and_never_leaves(tmp_path: pathlib.Path) -> None:
+    top = (tmp_path / "top").resolve()
+    (top / "a/b").mkdir(parents=True)
+    (tmp_path / "outside").mkdir()
+    (top / "link").symlink_to(tmp_path / "outside")
+    assert _below(top, "a/b") == _below(top, "/a//b/") == str(top / "a/b")
+    assert _below(top, "new/deep", make=0o700) == str(top / "new/deep")
+    for wrong in ("..", "a/../..", ".", "link", "link/x", "missing"):
+        with pytest.raises(OSError):
+            _below(top, wrong)
+    with pytest.raises(PermissionError):
+        _below(top, "a", uid=os.getuid() + 1)
+    with pytest.raises(OSError):
+        _below(top, "link/made", make=0o700)
+    assert list((tmp_path / "outside").iterdir()) == []
