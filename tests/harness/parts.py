@@ -301,7 +301,8 @@ def _check_contents(c: Context, archive: Path) -> Outcome:
 
 def faults(c: Context) -> Outcome:
     venv = env.ensure_venv()
-    return c.pytest(venv / "bin" / "python", ["tests/faults", "tests/prove"], c.environ(venv) | _go(c))
+    paths = ["tests/faults", "tests/prove"]
+    return c.pytest(venv / "bin" / "python", paths, c.environ(venv) | _go(c), alone=True)
 
 
 def bench(c: Context) -> Outcome:

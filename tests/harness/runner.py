@@ -28,6 +28,9 @@ TAIL_LINES = 12
 #: The same for a failed part.
 FAILED_TAIL_LINES = 250
 
+#: Runs a command so that /proc shows it nothing but itself; unshare(1), for root only.
+OWN_PROCESSES = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+
 
 @dataclass
 class Outcome:
@@ -132,9 +135,17 @@ class Context:
         return Outcome(failed=1) if code else Outcome(passed=1)
 
     def pytest(
-        self, python: Path, paths: Sequence[str], environ: Mapping[str, str], arguments: Sequence[str] = ()
+        self,
+        python: Path,
+        paths: Sequence[str],
+        environ: Mapping[str, str],
+        arguments: Sequence[str] = (),
+        alone: bool = False,
     ) -> Outcome:
-        """Run pytest on paths of the copy; the counts come from its report. No test at all is a failure."""
+        """Run pytest on paths of the copy; the counts come from its report. No test at all is a failure.
+
+        *alone*: with process numbers of its own, so that the Go tools of another part are no users of its caches.
+        """
         missing = [path for path in paths if not (self.copy / path).exists()]
         if missing:
             self.say(f"FAILED: there are no tests in {', '.join(missing)}")
@@ -144,7 +155,8 @@ class Context:
         command += ["--continue-on-collection-errors"]
         command += ["--rootdir", self.copy, f"--basetemp={self.temp / 'pytest'}", f"--junitxml={report}"]
         variables = dict(environ) | {"PYTHONPATH": str(self.root)}
-        code, _output = self.run([*command, *arguments, *paths], variables)
+        before = OWN_PROCESSES if alone and os.geteuid() == 0 else ()
+        code, _output = self.run([*before, *command, *arguments, *paths], variables)
         outcome = read_report(report) if report.exists() else Outcome()
         if outcome.passed + outcome.failed + outcome.skipped == 0:
             self.say("FAILED: pytest ran no test")

@@ -43,11 +43,11 @@ def reference(cache: find.Cache) -> CacheRef:
     return CacheRef(cache.kind, root.path, root.given, root.uid, root.gid, root.device, root.inode)
 
 
-def surveys(host: find.Host, caches: Sequence[find.Cache]) -> Dict[str, Survey]:
-    """What is in the caches, by path, with what the rest of the agent tells of their use and with the ties between
-    entries that a plan needs."""
+def surveys(host: find.Host, caches: Sequence[find.Cache], tools: running.Scan) -> Dict[str, Survey]:
+    """What is in the caches, by path, with what the rest of the agent (the running *tools* too) tells of their use and
+    with the ties between entries that a plan needs."""
     every = [(cache.kind, cache.root) for cache in host.caches]
-    around = Around(every, host.versions, running.toolchains_in_use(running.scan()).used)
+    around = Around(every, host.versions, running.toolchains_in_use(tools).used)
     found: Dict[str, Survey] = {}
     for cache in caches:
         kind = KINDS[cache.kind]

@@ -92,6 +92,7 @@ class _Purge:
         self.notes: List[str] = find.own_only()
         self.outcomes: Dict[str, core.Outcome] = {}
         self.errors: List[str] = []
+        self.mounts: Dict[int, mounts.Mount] = {}
         self.alone: Dict[str, str] = {}
         self.activity: Dict[str, core.Activity] = {}
         self.idle = False
@@ -113,10 +114,11 @@ class _Purge:
         disks = look.disks(mine)
         acting = list(disks) if saved is not None else planner.acts_on(self.policy, disks)
         near = [c for c in mine if c.root.device in acting]
-        self._look_around(near)
+        self.mounts = mounts.by_id()
+        tools = self._look_around(near)
         # Asked once: the floor and the plan must go by the same answer.
         self.idle = all(self._proven_idle(cache) for cache in mine if cache.root.path not in self.alone)
-        surveys = look.surveys(self.host, [c for c in near if c.root.path not in self.alone])
+        surveys = look.surveys(self.host, [c for c in near if c.root.path not in self.alone], tools)
         others = {c.root.path: look.survey(c) for c in self.host.caches if c not in mine} if acting or not mine else {}
         if len(near) < len(mine):
             text = "%d of %d caches lie on file systems with more free space than the policy's start mark: left alone"
@@ -152,21 +154,19 @@ class _Purge:
             return planner.make(surveys, self._policy(), context)
         return planner.from_saved(surveys, self._policy(), context, saved, self.options.saved or "")
 
-    def _look_around(self, caches: Sequence[find.Cache]) -> None:
-        """Who uses the caches, and which of them this run leaves alone for it."""
-        table = mounts.by_id()
+    def _look_around(self, caches: Sequence[find.Cache]) -> running.Scan:
+        """Who uses the caches, and which of them this run leaves alone for it; the scan that says so."""
         seen = running.scan()
         for cache in caches:
             path = cache.root.path
-            mount = table.get(cache.root.mount)
-            if mount is not None and mount.network and self.policy.network_agent not in _names_of_this_host():
+            if self._is_remote(cache) and self.policy.network_agent not in _names_of_this_host():
                 who = self.policy.network_agent or "nobody yet: name one agent in network_agent"
                 me = _names_of_this_host()[0]
                 self.alone[path] = "on a network file system, cleaned by %s; this is %s" % (who, me)
             else:
                 self.activity[path] = act.users(cache, seen)
         if self.policy.busy == "floor":
-            return
+            return seen
         while True:
             busy = [
                 c
@@ -180,7 +180,7 @@ class _Purge:
             seen = running.scan()
             self.activity.update((c.root.path, act.users(c, seen)) for c in busy)
         if self.options.check and self.policy.busy == "wait":
-            return
+            return seen
         for cache in busy:
             path = cache.root.path
             found = self.activity[path]
@@ -188,6 +188,7 @@ class _Purge:
             if self.policy.busy == "fail":
                 raise Failed("%s: %s, and the policy says to fail then (busy: fail)" % (path, why), schema.purge())
             self.alone[path] = why
+        return seen
 
     def _quarantine(self, plan: planner.Plan, disks: Mapping[int, planner.Disk]) -> str:
         """The name of this run's quarantine; '' where there is none."""
@@ -235,9 +236,12 @@ class _Purge:
         )
         return self.policy._replace(floor=policies.FLOOR_DEFAULT)
 
+    def _is_remote(self, cache: find.Cache) -> bool:
+        mount = self.mounts.get(cache.root.mount)
+        return mount is not None and mount.network
+
     def _proven_idle(self, cache: find.Cache) -> bool:
-        mount = mounts.by_id().get(cache.root.mount)
-        if self.policy.floor >= policies.FLOOR_LEAST or mount is None or mount.network:
+        if self.policy.floor >= policies.FLOOR_LEAST or cache.root.mount not in self.mounts or self._is_remote(cache):
             return False  # users of a network file system are elsewhere
         if self.policy.idle == "asserted":
             return True
@@ -248,8 +252,7 @@ class _Purge:
         idle = {cache.root.path: self.idle for cache in mine}
         unsure = self.host.offline | (self.host.unread if self.policy.private is None else frozenset())
         final = {cache.root.path: cache.root.uid in unsure for cache in mine}
-        table = mounts.by_id()
-        remote = [c.root.path for c in mine if c.root.mount in table and table[c.root.mount].network]
+        remote = [c.root.path for c in mine if self._is_remote(c)]
         used = [path for path, activity in self.activity.items() if activity.who]
         return planner.Context(
             look.now_ns(),
