@@ -18,8 +18,8 @@ class Place(NamedTuple):
 
     path: the file (or the URL of a document). part: the part of it that is meant, such as a runner's name; '' where the
     whole file is. owner: the account with whose rights the file is written, '' for the caller's own.
-    reaches: whose processes get it, for people. where_jobs_run: 'host', 'container', 'elsewhere' or '' where that is not
-    known. then: what has to happen before it counts, for people; '' where nothing has to.
+    reaches: whose processes get it, for people. where_jobs_run: 'host', 'container', 'elsewhere', or '' where that is
+    not known. then: what has to happen before it counts, for people; '' where nothing has to.
     service: the systemd unit that has to be started again for it, or ''.
     """
 
