@@ -14,8 +14,8 @@ from typing import Iterator
 
 import pytest
 
+from ansible_collections.gofleet.cache.tests.fixtures import fault_proxy as server
 from ansible_collections.gofleet.cache.tests.fixtures import goproxy
-from ansible_collections.gofleet.cache.tests.unit.plugins.module_utils._proxy import server
 
 
 @pytest.fixture(autouse=True)

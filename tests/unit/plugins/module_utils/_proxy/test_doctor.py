@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from ansible_collections.gofleet.cache.plugins.module_utils._go import toolchain
 from ansible_collections.gofleet.cache.plugins.module_utils._proxy import checks, doctor, probe, wire
+from ansible_collections.gofleet.cache.tests.fixtures import fault_proxy as server
 from ansible_collections.gofleet.cache.tests.fixtures import goproxy
-from ansible_collections.gofleet.cache.tests.unit.plugins.module_utils._proxy import server
 
 LIB = "example.com/lib@v0.1.0"
 AZURE = "example.com/Azure/Lib@v1.0.0"

@@ -10,7 +10,7 @@ from typing import Dict
 import pytest
 
 from ansible_collections.gofleet.cache.plugins.module_utils._proxy import sumdb
-from ansible_collections.gofleet.cache.tests.unit.plugins.module_utils._proxy import server
+from ansible_collections.gofleet.cache.tests.fixtures import fault_proxy as server
 
 
 def test_ed25519_takes_the_vectors_of_rfc_8032_and_nothing_else() -> None:
