@@ -101,6 +101,11 @@ options:
     type: list
     elements: str
     default: []
+  run:
+    description:
+      - A label for the edit, as M(gofleet.cache.settings_undo) takes it. Edits with one label are taken back together.
+      - The default is a new label for each call. What is kept are the variables before and after, without credentials.
+    type: str
   strict:
     description:
       - Whether to refuse variables and flags that this version of the collection does not know. Set it to V(false)
@@ -110,6 +115,7 @@ options:
     default: true
 seealso:
   - module: gofleet.cache.go_env_info
+  - module: gofleet.cache.settings_undo
   - name: Go's documentation of its environment variables
     description: What each variable means.
     link: https://pkg.go.dev/cmd/go#hdr-Environment_variables
@@ -272,7 +278,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gofleet.cache.plugins.module_utils._fs import atomic, system
 from ansible_collections.gofleet.cache.plugins.module_utils._go import configure, envedit
-from ansible_collections.gofleet.cache.plugins.module_utils._go.mask import mask_value
+from ansible_collections.gofleet.cache.plugins.module_utils._go.mask import hidden, mask_value
+from ansible_collections.gofleet.cache.plugins.module_utils._journal import settings as records
 
 MAX_WARNINGS = 20
 
@@ -299,6 +306,14 @@ def _file(target: configure.Target, change: atomic.Change, names: t.Iterable[str
     }
 
 
+def _record(target: configure.Target, change: atomic.Change, names: t.Iterable[str]) -> records.Edit:
+    """What the edit has to tell to be taken back."""
+    old, new = envedit.values(change.before), envedit.values(change.after)
+    before = {name: old.get(name) for name in names if old.get(name) != new.get(name)}
+    after = {name: new.get(name) for name in before}
+    return records.keep("go_env", change.path, "", target.uid, target.gid, before, after, hidden(before))
+
+
 def _diff(change: atomic.Change) -> t.Dict[str, str]:
     return {
         "before_header": change.path,
@@ -314,6 +329,7 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
     given = params["settings"] or {}
     # Whatever is refused for holding credentials must not come back in an error or at high verbosity either.
     module.no_log_values.update(configure.secrets(given))
+    label = records.check_label(params["run"]) if params["run"] else records.new_label()
     scope = params["scope"]
     if scope == configure.MACHINE and (params["path"] or params["account"]):
         module.fail_json(msg="scope=machine takes neither account nor path; name toolchains by goroots")
@@ -341,9 +357,12 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
             if changes[number].changed:
                 try:
                     changes[number] = configure.write(target, values, absent, check=False)
+                    lost = records.record(label, [_record(target, changes[number], names)])
                 except atomic.NotWritten as error:
                     module.fail_json(msg=str(error), changed=bool(written), written=written)
                 written.append(changes[number].path)
+                if lost:
+                    warnings.append("%s: cannot be taken back later, because %s" % (changes[number].path, lost))
 
     back = configure.ReadBack()
     if not params["read_back"]:
@@ -390,6 +409,7 @@ def main() -> None:
             "goroots": {"type": "list", "elements": "path", "default": []},
             "read_back": {"type": "bool", "default": True},
             "services": {"type": "list", "elements": "str", "default": []},
+            "run": {"type": "str"},
             "strict": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
@@ -399,7 +419,7 @@ def main() -> None:
         module.fail_json(msg=problem)
     try:
         result = run(module)
-    except (configure.Impossible, atomic.NotWritten) as error:
+    except (configure.Impossible, atomic.NotWritten, records.BadLabel) as error:
         module.fail_json(msg=str(error))
     else:
         module.exit_json(**result)

@@ -248,10 +248,12 @@ def machine_targets(goroots: Sequence[str] = ()) -> Tuple[List[Target], List[Ski
 
 
 def write(target: Target, settings: Mapping[str, str], absent: Sequence[str], check: bool) -> atomic.Change:
-    """Edits one file with its owner's rights, or says in check mode what would be done. Raises atomic.NotWritten."""
+    """Sets and removes variables in one file, see edit_file."""
+    return edit_file(target, lambda data: envedit.apply(data, settings, absent), check)
 
-    def edit(data: Optional[bytes]) -> Optional[bytes]:
-        return envedit.apply(data, settings, absent)
+
+def edit_file(target: Target, edit: atomic.Edit, check: bool) -> atomic.Change:
+    """Edits one file with its owner's rights, or says in check mode what would be done. Raises atomic.NotWritten."""
 
     def work() -> Dict[str, Any]:
         try:

@@ -10,6 +10,7 @@ Too much masked costs a look at the file; too little costs a password. So where 
 from __future__ import annotations
 
 import re
+from typing import List, Mapping, Optional
 
 MASK = "***"
 
@@ -51,3 +52,8 @@ def mask_value(name: str, value: str) -> str:
     if name in _URL_VARIABLES and "@" in value:
         value = _BARE_USER.sub(r"\1" + MASK + "@", value)
     return value
+
+
+def hidden(values: Mapping[str, Optional[str]]) -> List[str]:
+    """The names whose values hold credentials, sorted."""
+    return sorted(name for name, value in values.items() if value is not None and mask_value(name, value) != value)

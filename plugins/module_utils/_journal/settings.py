@@ -1,0 +1,161 @@
+# Copyright (c) 2026 The gofleet.cache authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What edits of settings found and left, so that they can be taken back.
+
+JSON Lines in the state directory, mode 0600, appended under a lock; an unfinished last line (a crash) does not count.
+Values that hold credentials are not kept: nothing of this collection writes such ones, so it could not bring them back.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import time
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence
+
+from . import place
+
+FILE = "settings.jsonl"
+#: Bytes; beyond them the older half of the edits is forgotten.
+LIMIT = 2 << 20
+LABEL = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}\Z")
+#: Words for runs that are no labels.
+WORDS = ("latest", "all")
+
+Values = Dict[str, Optional[str]]
+
+
+class BadLabel(ValueError):
+    """The text cannot name a run."""
+
+
+class Edit(NamedTuple):
+    """One edit of one file (or document).
+
+    kind: what edits it. part: of the file, '' for the whole. uid, gid: with whose rights. before, after: the variables
+    that the edit changed, None for those that were not there. hidden: names of those whose old value held credentials.
+    """
+
+    kind: str
+    path: str
+    part: str
+    uid: int
+    gid: int
+    before: Values
+    after: Values
+    hidden: Sequence[str] = ()
+
+
+def keep(
+    kind: str, path: str, part: str, uid: int, gid: int, before: Values, after: Values, hidden: Iterable[str]
+) -> Edit:
+    """The edit, fit to be kept: without the old values of the *hidden* names, which hold credentials."""
+    left_out = sorted(hidden)
+    return Edit(kind, path, part, uid, gid, {n: v for n, v in before.items() if n not in left_out}, after, left_out)
+
+
+class Run(NamedTuple):
+    """The edits under one label, oldest first. at: of the newest, in Unix seconds."""
+
+    label: str
+    at: int
+    edits: List[Edit]
+
+
+def new_label() -> str:
+    """A label that no other run has."""
+    return "%s-%s" % (time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()), os.urandom(3).hex())
+
+
+def check_label(label: str) -> str:
+    """The label. Raises BadLabel."""
+    if label in WORDS or not LABEL.match(label):
+        raise BadLabel(
+            "run: %r is no label; up to 64 letters, digits and . _ : - (not %s)" % (label, " or ".join(WORDS))
+        )
+    return label
+
+
+def record(label: str, edits: Iterable[Edit]) -> str:
+    """Keeps the edits that changed something. Returns '', or why they could not be kept."""
+    lines = [dict(edit._asdict(), run=label, at=int(time.time())) for edit in edits if edit.before != edit.after]
+    return _append(lines) if lines else ""
+
+
+def undone(label: str, edits: Iterable[Edit]) -> str:
+    """Forgets edits of a run, because they were taken back. Returns '', or why that could not be noted."""
+    return _append([{"undone": label, "edit": _key(edit), "at": int(time.time())} for edit in edits])
+
+
+def runs() -> List[Run]:
+    """What can still be taken back, newest run first. Raises place.Unusable and OSError."""
+    folder = place.prepare(False)
+    if folder is None or not place.check_file(os.path.join(folder, FILE)):
+        return []
+    found: Dict[str, Run] = {}
+    for line in _lines(os.path.join(folder, FILE)):
+        gone = line.get("undone")
+        if gone is not None:
+            run = found.get(gone)
+            if run is not None:
+                run.edits[:] = [edit for edit in run.edits if _key(edit) != line.get("edit")]
+            continue
+        try:
+            edit = Edit(*(line[name] for name in Edit._fields))
+            label, at = str(line["run"]), int(line["at"])
+        except (KeyError, TypeError, ValueError):
+            continue  # of another version
+        run = found.pop(label, None) or Run(label, at, [])
+        found[label] = run._replace(at=at, edits=[*run.edits, edit])
+    return [run for run in reversed(list(found.values())) if run.edits]
+
+
+def _key(edit: Edit) -> List[Any]:
+    return [edit.kind, edit.path, edit.part, edit.uid]
+
+
+def _lines(path: str) -> List[Dict[str, Any]]:
+    found: List[Dict[str, Any]] = []
+    with open(path, "rb") as stream:
+        for raw in stream.read(2 * LIMIT).split(b"\n")[:-1]:
+            try:
+                line = json.loads(raw.decode("utf-8", "surrogateescape"))
+            except ValueError:
+                continue
+            if isinstance(line, dict):
+                found.append(line)
+    return found
+
+
+def _append(lines: Sequence[Dict[str, Any]]) -> str:
+    data = b"".join(json.dumps(line, sort_keys=True).encode("utf-8") + b"\n" for line in lines)
+    try:
+        folder = place.prepare(True)
+        if folder is None:
+            return "no place for the agent's records is known"
+        path = os.path.join(folder, FILE)
+        place.check_file(path)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except (OSError, place.Unusable) as error:
+        return str(error)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        size = os.fstat(fd).st_size
+        if size > LIMIT:
+            kept = os.pread(fd, size, size // 2)
+            # In place, by the same descriptor: whoever waits for the lock has this file open.
+            os.ftruncate(fd, 0)
+            data = kept[kept.find(b"\n") + 1 :] + data
+        elif size and os.pread(fd, 1, size - 1) != b"\n":
+            data = b"\n" + data
+        while data:
+            data = data[os.write(fd, data) :]
+        os.fsync(fd)
+    except OSError as error:
+        return "%s: %s" % (path, error.strerror or error)
+    finally:
+        os.close(fd)
+    return ""
