@@ -4,7 +4,7 @@
 
 """HTTP_PROXY, HTTPS_PROXY, NO_PROXY and ALL_PROXY: what Go makes of them, where that is not what people think.
 
-Source: golang.org/x/net/http/httpproxy proxy.go (FromEnvironment, parseProxy, init, useProxy) and net/http transport.go.
+Source: golang.org/x/net/http/httpproxy proxy.go (FromEnvironment, parseProxy, init, useProxy), net/http transport.go.
 curl and Git read the small spelling first, http_proxy only in small letters (curl(1), "Environment").
 """
 
@@ -90,7 +90,7 @@ def remarks(environ: Mapping[str, str]) -> List[Fault]:
                 "%r is all hosts below %s, but not %s itself" % (item, name, name),
                 "Write %s for both." % name,
             )
-        elif "/" in item:
+        elif _is_network(item):
             remark(
                 "NO_PROXY",
                 "no-proxy-network",
@@ -98,7 +98,7 @@ def remarks(environ: Mapping[str, str]) -> List[Fault]:
                 "Python do not know it" % item,
                 "Add the names of the hosts, too.",
             )
-        elif re.search(r":[0-9]+\Z", item) and item.count(":") == 1:
+        elif re.match(r"[^:/\s]+:[0-9]+\Z", item):
             message = "%r counts for this port only" % item
             remark("NO_PROXY", "no-proxy-port", message, "Leave the port out to name the whole host.")
     return found
@@ -141,8 +141,7 @@ def _url(name: str, value: str) -> List[Fault]:
         return fault(
             "proxy-url",
             "%r has a path, which Go ignores: a forward proxy is a host and a port" % shown,
-            "Write %s; an address of modules belongs into GOPROXY."
-            % parts._replace(path="", query="", fragment="").geturl(),
+            "Write scheme, host and port only; an address of modules belongs into GOPROXY.",
         )
     return []
 
@@ -164,7 +163,7 @@ def _no_proxy(name: str, value: str) -> List[Fault]:
         elif "://" in item:
             host = item.partition("://")[2].rpartition("@")[2].partition("/")[0]
             fault("no-proxy-url", "%r is a URL and matches no host" % shown, "Write %s." % host)
-        elif re.match(r"[0-9.]*\*", item) or re.match(r"([0-9]{1,3}\.){1,3}\Z", item):
+        elif re.match(r"[0-9][0-9.]*\*", item) or re.match(r"([0-9]{1,3}\.){1,3}\Z", item):
             fault(
                 "no-proxy-glob", "%r is no network for Go and matches no address" % shown, "Write %s." % _network(item)
             )
@@ -181,7 +180,7 @@ def _no_proxy(name: str, value: str) -> List[Fault]:
             fault(
                 "no-proxy-address", "%r is no address and matches no host" % shown, "Write all four numbers, up to 255."
             )
-        elif item.rstrip("0123456789").rstrip(":").endswith("."):
+        elif re.search(r"\.(:[0-9]+)?\Z", item):
             message = "%r matches only hosts that are written with the final dot in the URL" % shown
             fault("no-proxy-dot", message, "Write %s." % shown.replace(".:", ":").rstrip("."))
     return faults

@@ -4,7 +4,7 @@
 
 """/etc/environment.d, which systemd's user managers read (environment.d(5)), and with them all user services.
 
-The grammar is that of systemd's parse_env_file_internal (src/basic/env-file.c): one value may have several quoted parts;
+The grammar is that of systemd's parse_env_file_internal (src/basic/env-file.c): a value may have several quoted parts;
 a backslash takes the meaning from the next sign, in double quotes from a quote, a backslash, a backtick and ``$`` only.
 Afterwards replace_env (src/basic/env-util.c) puts in variables, within any quotes, and makes ``$`` of ``$$``. An empty
 value is refused by systemd.

@@ -4,9 +4,9 @@
 
 """A file of NAME=value or ``export NAME='value'`` lines that images, scripts or a container engine read.
 
-Nothing in such a file says who reads it: a shell undoes quotes, ``docker run --env-file`` takes them as they are. So the
-style is taken from the lines that are there, and a value that the two would read differently is refused where no line
-tells. A new file gets ``export`` lines; one that exists without any assignment gets NAME=value.
+Nothing in such a file says who reads it: a shell undoes quotes, ``docker run --env-file`` takes them as they are. So
+the style is taken from the lines that are there, and a value that the two would read differently is refused where no
+line tells. A new file gets ``export`` lines; one that exists without any assignment gets NAME=value.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import re
 from typing import Dict, List, Mapping, Optional, Tuple
 
 from . import base
-from .profile_d import HEADER, PLAIN, Line, decode, emptied, parse, quote, replace, values
+from .profile_d import HEADER, PLAIN, Line, decode, emptied, parse, quote, replace, split, values
 
 NAME = "plain"
 
@@ -25,7 +25,7 @@ _LITERAL = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)\Z")
 
 def _literal(text: str) -> List[Line]:
     lines: List[Line] = []
-    for number, line in enumerate(text.split("\n")[: None if text[-1:] != "\n" else -1], 1):
+    for number, line in enumerate(split(text), 1):
         found = _LITERAL.match(line)
         if found:
             lines.append(Line(line, found.group(1), found.group(2)))
@@ -62,9 +62,9 @@ def _text(name: str, value: str, style: str) -> str:
     if style == QUOTED:
         return "%s=%s" % (name, quote(value))
     raise base.BadPlace(
-        "%s: the value has blanks or other signs that a shell and an env file (docker run --env-file) read differently, "
-        "and no line tells which of the two this file is; begin it with a line such as export CI='true' if a shell "
-        "reads it, or CI=in a job if not" % name
+        "%s: the value has blanks or other signs that a shell and an env file (docker run --env-file) read "
+        "differently, and no line tells which of the two this file is; begin it with a line such as export CI='true' "
+        "if a shell reads it, or CI=in a job if not" % name
     )
 
 

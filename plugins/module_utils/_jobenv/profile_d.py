@@ -86,10 +86,15 @@ def decode(data: bytes) -> str:
     return text
 
 
+def split(text: str) -> List[str]:
+    """The lines, whether or not the last one is ended."""
+    return (text[:-1] if text.endswith("\n") else text).split("\n") if text else []
+
+
 def parse(text: str) -> List[Line]:
     """The lines of a script of assignments. Raises BadPlace for anything else in it."""
     lines: List[Line] = []
-    for number, line in enumerate(text.split("\n")[: None if text[-1:] != "\n" else -1], 1):
+    for number, line in enumerate(split(text), 1):
         found = _ASSIGNMENT.match(line)
         if line.strip(" \t")[:1] in ("", "#"):
             lines.append(Line(line))

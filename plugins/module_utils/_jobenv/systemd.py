@@ -17,7 +17,7 @@ from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 from .._agents import Host
 from .._go import services
 from . import base
-from .profile_d import HEADER, decode
+from .profile_d import HEADER, decode, split
 
 NAME = "systemd"
 FOLDER = "/etc/systemd/system"
@@ -74,7 +74,7 @@ def parse(text: str) -> List[Item]:
     """The lines of a unit file. Raises BadPlace."""
     items: List[Item] = []
     section = ""
-    raw = text.split("\n")[: None if text[-1:] != "\n" else -1]
+    raw = split(text)
     at = 0
     while at < len(raw):
         start = at
