@@ -10,9 +10,10 @@ Error messages never quote the document, because these files hold tokens.
 
 from __future__ import annotations
 
+import bisect
 import datetime
 import re
-from typing import Dict, FrozenSet, List, Optional, Set, Tuple, Union
+from typing import Dict, FrozenSet, List, NamedTuple, Optional, Set, Tuple, Union
 
 _MAX_DEPTH = 60
 
@@ -23,6 +24,45 @@ class Moment(str):
 
 Value = Union[str, int, float, bool, Moment, List["Value"], Dict[str, "Value"]]
 Table = Dict[str, Value]
+
+
+class Span(NamedTuple):
+    """A part of the document: it begins at ``start`` and ends in front of ``end``, counted in signs."""
+
+    start: int
+    end: int
+
+
+class Layout:
+    """The parsed document, and where its parts stand in the text that was given. ``top`` as of :func:`parse`."""
+
+    def __init__(self, text: str) -> None:
+        """Raises TomlError as :func:`parse` does."""
+        self._reader = _reader(text)
+        self.top = self._reader.document()
+        # The reader counts in a text whose lines end with a line feed alone.
+        self._ends = [match.start() - i for i, match in enumerate(re.finditer("\r\n", text))]
+
+    def _there(self, span: Span) -> Span:
+        return Span(*(pos + bisect.bisect_left(self._ends, pos) for pos in span))
+
+    def value(self, table: Table, key: str) -> Span:
+        """Where the value of *key* stands, one of the tables of ``top``; KeyError where it stands as no such line."""
+        return self._there(self._reader.values[id(table)][key])
+
+    def values(self, table: Table) -> List[Span]:
+        """Where the values of *table*'s own lines (or of an inline table) stand."""
+        return [self._there(span) for span in self._reader.values.get(id(table), {}).values()]
+
+    def items(self, array: List[Value]) -> List[Span]:
+        """Where the items of a static array stand."""
+        return [self._there(span) for span in self._reader.items[id(array)]]
+
+    def last_line(self, table: Table) -> Optional[Span]:
+        """The last own line of a table with a header, with its line end but without its indent (the header where there
+        is no other); None for an inline table."""
+        span = self._reader.last.get(id(table))
+        return None if span is None else self._there(span)
 
 
 class TomlError(ValueError):
@@ -59,6 +99,10 @@ class _Reader:
         self.dotted: Set[int] = set()  # made by a dotted key: no header may reopen it
         self.frozen: Set[int] = set()  # inline tables and static arrays
         self.tables: Set[int] = set()  # lists made by [[header]]
+        # Where things stand, by id() too: see Layout.
+        self.values: Dict[int, Dict[str, Span]] = {}
+        self.items: Dict[int, List[Span]] = {}
+        self.last: Dict[int, Span] = {}
 
     def error(self, reason: str) -> TomlError:
         return TomlError(self.text.count("\n", 0, self.pos) + 1, reason)
@@ -106,12 +150,14 @@ class _Reader:
             self.blanks()
             if self.peek("#") or self.peek("\n") or self.pos >= len(self.text):
                 self.end_of_line()
-            elif self.peek("["):
-                here = self.header()
-                self.end_of_line()
             else:
-                self.pair(here, inline=False, depth=0)
+                start = self.pos
+                if self.peek("["):
+                    here = self.header()
+                else:
+                    self.pair(here, inline=False, depth=0)
                 self.end_of_line()
+                self.last[id(here)] = Span(start, self.pos)
         return self.top
 
     def simple_key(self) -> str:
@@ -199,7 +245,9 @@ class _Reader:
             table = below
         if parts[-1] in table:
             raise self.error("the key is defined twice")
+        start = self.pos
         table[parts[-1]] = self.value(depth)
+        self.values.setdefault(id(table), {})[parts[-1]] = Span(start, self.pos)
 
     def value(self, depth: int) -> Value:
         if depth > _MAX_DEPTH:
@@ -222,12 +270,15 @@ class _Reader:
         self.pos += 1
         found: List[Value] = []
         self.frozen.add(id(found))
+        spans = self.items.setdefault(id(found), [])
         while True:
             self.gap()
             if self.peek("]"):
                 self.pos += 1
                 return found
+            start = self.pos
             found.append(self.value(depth + 1))
+            spans.append(Span(start, self.pos))
             self.gap()
             if self.peek(","):
                 self.pos += 1
@@ -386,9 +437,13 @@ def parse(text: str) -> Table:
 
     Raises TomlError for whatever TOML 1.0 does not allow; dates and times come as :class:`Moment`.
     """
+    return _reader(text).document()
+
+
+def _reader(text: str) -> _Reader:
     if "\0" in text:
         raise TomlError(1, "a NUL byte")
-    return _Reader(text).document()
+    return _Reader(text)
 
 
 def table(value: object) -> Table:
