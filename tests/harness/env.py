@@ -95,6 +95,12 @@ CORES = {
 }
 #: The Go versions of :func:`gos`: from before toolchain switching (1.21), and newer ones.
 GO_LOCKS = ("go-1.21", "go-1.24", "go-1.27")
+#: Programs that the part ``proxies`` runs, by their package; tests/tools has their versions and checksums.
+TOOLS = {
+    "athens": "github.com/gomods/athens/cmd/proxy",
+    "goproxy": "github.com/goproxy/goproxy/cmd/goproxy",
+    "sumdb": "./sumdb",
+}
 #: The agents' Pythons.
 TARGET_PYTHONS = tuple((3, minor) for minor in range(8, 15))
 
@@ -325,9 +331,9 @@ def _pip_install(python: Path, arguments: list[str], home: Path) -> None:
         _checked(base + arguments, environ)
 
 
-def _checked(command: list[str], environ: Mapping[str, str]) -> str:
+def _checked(command: list[str], environ: Mapping[str, str], cwd: Path | None = None) -> str:
     done = subprocess.run(
-        command, env=dict(environ), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        command, env=dict(environ), cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}")
@@ -416,6 +422,38 @@ def _caller_goenv() -> dict[str, str]:
         return {}
     pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
     return {key: value for key, equals, value in pairs if equals}
+
+
+def ensure_tools() -> Path:
+    """Return the folder with :data:`TOOLS`, built anew where anything in tests/tools or Go has changed.
+
+    Raises WantError where no Go module proxy answers, and RuntimeError with Go's own words where a build fails.
+    """
+    source, folder = ROOT / "tests" / "tools", BUILD / "tools"
+    go = packaged_go(GO_LOCKS[-1])
+    digest = hashlib.sha256((go.parents[1] / "VERSION").read_bytes())
+    for file in sorted(path for path in source.rglob("*") if path.is_file()):
+        digest.update(file.read_bytes())
+    stamp = digest.hexdigest()
+    with locked("tools"):
+        if _is_current(folder, stamp):
+            return folder
+        proxy = caller_goproxy()
+        _log(f"building {', '.join(TOOLS)} of {source.relative_to(ROOT)} (two or three minutes, once)")
+        scratch = BUILD / "tools-scratch"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(scratch, ignore_errors=True)
+        environ = clean_environ(scratch / "home") | {"GOPROXY": proxy, "GOENV": "off", "GOTOOLCHAIN": "local"}
+        environ |= {"GOPATH": str(scratch / "gopath"), "GOCACHE": str(scratch / "gocache"), "CGO_ENABLED": "0"}
+        # go.sum has every checksum: nothing else is taken, and no database needs to be reached.
+        environ |= {"GOFLAGS": "-mod=readonly -buildvcs=false -modcacherw", "GOSUMDB": "off", "GOTELEMETRY": "off"}
+        environ.setdefault("NETRC", os.environ.get("NETRC") or str(Path.home() / ".netrc"))
+        for name, package in TOOLS.items():
+            command = [str(go), "build", "-trimpath", "-ldflags=-s -w", "-o", str(folder / name), package]
+            _checked(command, environ, source)
+        (folder / ".stamp").write_text(stamp, encoding="ascii")
+        shutil.rmtree(scratch, ignore_errors=True)
+    return folder
 
 
 def go_test_environ() -> dict[str, str]:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -305,6 +306,15 @@ def faults(c: Context) -> Outcome:
     return c.pytest(venv / "bin" / "python", paths, c.environ(venv) | _go(c), alone=True)
 
 
+def proxies(c: Context) -> Outcome:
+    """The proxy doctor's verdicts beside what Go does; without a Go module proxy not those about real servers."""
+    venv = env.ensure_venv()
+    environ = c.environ(venv) | _go(c)
+    with contextlib.suppress(env.WantError):  # the tests themselves say what they want
+        environ["GOFLEET_TEST_TOOLS"] = str(env.ensure_tools())
+    return c.pytest(venv / "bin" / "python", ["tests/proxies"], environ, ["--import-mode=importlib"])
+
+
 def bench(c: Context) -> Outcome:
     """The short sample of the benchmark: that everything is measured, never how fast it is."""
     environ = c.environ(env.ensure_venv()) | _go(c)
@@ -346,6 +356,7 @@ PARTS = [
     _part(demo, "the demonstration, as `make demo` runs it"),
     _part(integration, "ansible-test integration: modules run by Ansible", uses="ansible-test"),
     _part(faults, "crashes, races, hostile trees, and samples of the proofs"),
+    _part(proxies, "the proxy doctor against real servers and broken ones, beside what Go does"),
     _part(bench, "a short sample of the benchmark: it measures, and judges nothing"),
     _part(molecule, "Molecule scenarios on this machine"),
     _part(on_hosts, "tests and Molecule scenarios on hosts with systemd", name="hosts"),
