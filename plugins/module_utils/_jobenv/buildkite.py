@@ -271,10 +271,10 @@ def _agents_here(host: _agents.Host, inspection: _agents.Inspection, problems: L
             note(unit.argv, unit.environ, unit.user, unit.name, unit.path)
     names = {entry.uid: entry.name for entry in host.accounts()}
     for process in host.processes():
-        if posixpath.basename(process.argv[0]) == "buildkite-agent" and process.argv[1:2] == ("start",):
-            if not process.contained:
-                user = names.get(process.uid, "")
-                note(process.argv, host.process_environ(process), user, "", "process %d" % process.pid)
+        program = posixpath.basename(process.argv[0])
+        if program == "buildkite-agent" and process.argv[1:2] == ("start",) and not process.contained:
+            user = names.get(process.uid, "")
+            note(process.argv, host.process_environ(process), user, "", "process %d" % process.pid)
     for plain, folder in configured.items():
         if plain not in told:
             owner = runners.owner_of(host.path(plain))
@@ -296,7 +296,7 @@ def find(request: base.Request) -> base.Found:
     host = runners.system(request.root)
     missed: List[base.NotReached] = []
     problems: List[str] = []
-    paths = {path: "" for path in request.paths}
+    paths = dict.fromkeys(request.paths, "")
     if not paths:
         inspection = agents.inspect(host)
         missed, problems = runners.reported(inspection, "a Buildkite agent in a container")
@@ -331,9 +331,10 @@ def find(request: base.Request) -> base.Found:
         missed.append(
             base.NotReached(
                 "containers of Buildkite's docker and docker-compose plugins",
-                "a container gets only the variables that its plugin is told to hand on",
-                "name them with environment: (or propagate-environment: true) at the plugin in the pipeline, or set "
-                "them in the image",
+                "a container gets only the variables that its plugin is told to hand on; propagate-environment hands "
+                "on what the pipeline sets, not what hooks export",
+                "name them with environment: at the plugin in the pipeline (a name alone hands it on), or set them "
+                "in the image",
             )
         )
     return base.Found(places, missed, problems)

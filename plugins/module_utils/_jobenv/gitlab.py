@@ -1,0 +1,353 @@
+# Copyright (c) 2026 The gofleet.cache authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""``environment`` of each ``[[runners]]`` in GitLab Runner's ``config.toml``, for jobs of every executor.
+
+The runner puts these variables in front of those that GitLab sends with a job, and the last one of a name counts
+(gitlab-runner common/build.go GetAllVariables, common/spec/variables.go value): whatever ``.gitlab-ci.yml``, the
+project, its groups or the instance set wins. Values are expanded once with Go's os.Expand, so ``$$`` stands for a
+``$``. An item without ``=`` is left out (common/config.go parseVariable). The runner looks at its file every three
+seconds (common/consts.go ReloadConfigInterval) and takes the new one for the next job.
+
+No sentence of this file quotes the document: it holds tokens.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
+
+from .. import _agents
+from .._agents import _toml
+from .._agents import gitlab as agents
+from . import base, runners
+
+_WHERE = {
+    "shell": "host",
+    "docker": "container",
+    "docker-windows": "container",
+    "docker+machine": "container",
+    "docker-autoscaler": "container",
+    "docker-ssh": "container",
+    "docker-ssh+machine": "container",
+    "kubernetes": "container",
+    "ssh": "elsewhere",
+    "instance": "elsewhere",
+    "parallels": "elsewhere",
+    "virtualbox": "elsewhere",
+}
+_KEY = "environment"
+# os.Expand (os/env.go getShellName): what stands for a variable after a "$"; a "$" in front of anything else stays.
+_REFERENCE = re.compile(r"\$(?:[A-Za-z0-9_{*#@!?-]|(\$))", re.ASCII)
+
+
+class _Document(NamedTuple):
+    mark: str
+    text: str
+    layout: _toml.Layout
+    rows: List[_toml.Table]
+
+
+def _parse(data: bytes) -> _Document:
+    text = runners.decode(data)
+    mark = "\ufeff" if text.startswith("\ufeff") else ""
+    text = text[len(mark) :]
+    try:
+        layout = _toml.Layout(text)
+    except _toml.TomlError as exc:
+        raise base.BadPlace("not understood as TOML: %s; correct it by hand" % exc) from None
+    return _Document(mark, text, layout, _toml.rows(layout.top.get("runners")))
+
+
+def _parts(rows: List[_toml.Table]) -> List[str]:
+    """What the runners are called here: by name, and where one is not alone with it by its number too."""
+    names = [_toml.text(row.get("name")) for row in rows]
+    found: List[str] = []
+    for i, name in enumerate(names):
+        number = rows[i].get("id")
+        part = name or "runner"
+        if not name or names.count(name) > 1:
+            same = [row.get("id") for row, other in zip(rows, names) if other == name]
+            named = isinstance(number, int) and number > 0 and same.count(number) == 1
+            part = "%s (id %d)" % (part, number) if named else "%s (number %d)" % (part, i + 1)
+        while part in found:
+            part += " (number %d)" % (i + 1)
+        found.append(part)
+    return found
+
+
+def _row(document: _Document, part: str) -> _toml.Table:
+    parts = _parts(document.rows)
+    if part not in parts:
+        raise base.BadPlace(
+            "no runner is called %r; there are %s" % (part, ", ".join(map(repr, parts)) or "no runners at all")
+        )
+    return document.rows[parts.index(part)]
+
+
+def _items(row: _toml.Table, part: str) -> List[str]:
+    array = row.get(_KEY, [])
+    if not isinstance(array, list) or not all(isinstance(item, str) for item in array):
+        raise base.BadPlace(
+            "runner %s: environment is not an array of strings, so the runner refuses the file; write it as "
+            'environment = ["NAME=value"]' % part
+        )
+    return _toml.texts(array)
+
+
+def literal(value: str) -> str:
+    """The value as it has to stand there so that jobs get it as it is."""
+    return value.replace("$", "$$")
+
+
+def _refers(value: str) -> bool:
+    return any(found.group(1) is None for found in _REFERENCE.finditer(value))
+
+
+def seen(value: str) -> str:
+    """What jobs get for a value that stands there; one that refers to variables of a job stays as it is."""
+    return value if _refers(value) else value.replace("$$", "$")
+
+
+def _there(value: Optional[str], wanted: Optional[str]) -> bool:
+    """Whether what stands there gives jobs what is wanted (None: nothing)."""
+    if value is None or wanted is None:
+        return value is wanted
+    # A reference may look like the wanted value, and be another one in each job.
+    return not _refers(value) and seen(value) == wanted
+
+
+def _given(items: List[str]) -> Dict[str, str]:
+    found: Dict[str, str] = {}
+    for item in items:
+        name, sign, value = item.partition("=")
+        if name and sign:
+            found[name] = value
+    return found
+
+
+def read(data: bytes, part: str) -> Dict[str, str]:
+    """The variables that the runner called *part* gives its jobs. BadPlace."""
+    return {name: seen(value) for name, value in _given(_items(_row(_parse(data), part), part)).items()}
+
+
+def _quoted(name: str, value: str) -> str:
+    text = "%s=%s" % (name, literal(value))
+    return '"%s"' % text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def edit(data: Optional[bytes], part: str, changes: Mapping[str, Optional[str]]) -> Optional[bytes]:
+    """The document with the changes in the array of the runner called *part*; every other byte stays. BadPlace."""
+    runners.check(changes, "runner %s" % part)
+    if data is None:
+        raise base.BadPlace("there is no config.toml; register the runner first")
+    before = _parse(data)
+    there = _given(_items(_row(before, part), part))
+    todo = {name: value for name, value in changes.items() if not _there(there.get(name), value)}
+    if not todo:
+        return data
+    document = before
+    for name in sorted(todo):
+        text = _change(document, _row(document, part), part, name, todo[name])
+        document = _parse((document.mark + text).encode("utf-8"))
+    _prove(before, document, part, todo)
+    return (document.mark + document.text).encode("utf-8")
+
+
+def _prove(before: _Document, after: _Document, part: str, todo: Mapping[str, Optional[str]]) -> None:
+    """Refuses an edit that has changed anything but the runner's array."""
+    old, new = _row(before, part), _row(after, part)
+    want = {name: value for name, value in _given(_items(old, part)).items() if name not in todo}
+    want.update({name: literal(value) for name, value in todo.items() if value is not None})
+    got = _given(_items(new, part))
+    old.pop(_KEY, None)
+    new.pop(_KEY, None)
+    # repr: two values that are no numbers (nan) are equal there.
+    if got != want or repr(before.layout.top) != repr(after.layout.top):
+        raise base.BadPlace(
+            "runner %s: the array cannot be changed alone; write environment by hand, one item a line" % part
+        )
+
+
+def _change(document: _Document, row: _toml.Table, part: str, name: str, value: Optional[str]) -> str:
+    """The text with one item set or removed."""
+    text = document.text
+    array = row.get(_KEY)
+    if not isinstance(array, list):
+        return text if value is None else _with_array(document, row, part, "[%s]" % _quoted(name, value))
+    items = _items(row, part)
+    spans = document.layout.items(array)
+    whole = document.layout.value(row, _KEY)
+    mine = [i for i, item in enumerate(items) if item.startswith(name + "=")]
+    if value is None:
+        if len(mine) == len(items) and "#" not in text[whole.start : spans[0].start] + text[spans[-1].end : whole.end]:
+            return _without_array(document, row, whole)
+        for i in reversed(mine):
+            text = _without(text, spans, i, whole.end)
+            spans.pop(i)
+        return text
+    if mine:
+        span = spans[mine[-1]]  # the last one counts
+        return text[: span.start] + _quoted(name, value) + text[span.end :]
+    return _with(text, spans, whole, _quoted(name, value))
+
+
+def _with_array(document: _Document, row: _toml.Table, part: str, array: str) -> str:
+    """The text with the array behind the runner's last own line."""
+    text = document.text
+    line = document.layout.last_line(row)
+    if line is None:
+        values = document.layout.values(row)
+        if not values:
+            raise base.BadPlace("runner %s: an inline table without values; write it as [[runners]]" % part)
+        end = max(span.end for span in values)
+        return "%s, %s = %s%s" % (text[:end], _KEY, array, text[end:])
+    start = text.rfind("\n", 0, line.start) + 1
+    indent = text[start : line.start]
+    if text.startswith("[", line.start):
+        indent += "  "  # only the header is there; the runner itself indents by two
+    end = "\r\n" if text[: line.end].endswith("\r\n") else "\n"
+    new = "%s%s = %s" % (indent, _KEY, array)
+    if text[: line.end].endswith("\n"):
+        return text[: line.end] + new + end + text[line.end :]
+    return text + ("\r\n" if "\r\n" in text else "\n") + new
+
+
+def _without_array(document: _Document, row: _toml.Table, whole: _toml.Span) -> str:
+    """The text without the array's line, or with an empty array where more stands on that line."""
+    text = document.text
+    start = text.rfind("\n", 0, whole.start) + 1
+    end = text.find("\n", whole.end)
+    end = len(text) if end < 0 else end + 1
+    alone = re.match(r"[ \t]*(?:environment|\"environment\"|'environment')[ \t]*=[ \t]*\Z", text[start : whole.start])
+    if alone and not text[whole.end : end].strip():
+        if end == len(text) and not text.endswith("\n"):
+            start -= 0 if not start else 2 if text[:start].endswith("\r\n") else 1
+        return text[:start] + text[end:]
+    inline = re.search(r",[ \t]*environment[ \t]*=[ \t]*\Z", text[: whole.start])
+    if inline and document.layout.last_line(row) is None:
+        return text[: inline.start()] + text[whole.end :]
+    return text[: whole.start] + "[]" + text[whole.end :]
+
+
+def _with(text: str, spans: List[_toml.Span], whole: _toml.Span, item: str) -> str:
+    """The text with an item behind the last one, in the array's own manner."""
+    if not spans:
+        inside = text[whole.start + 1 : whole.end - 1]
+        if "#" not in inside:
+            return text[: whole.start] + "[" + item + "]" + text[whole.end :]
+        at = whole.end - 1
+        return text[:at] + ("" if inside.endswith("\n") else "\n") + item + text[at:]
+    last = spans[-1].end
+    comma = _comma(text, last, whole.end)
+    line = text.rfind("\n", 0, spans[-1].start) + 1
+    if line <= whole.start or text[line : spans[-1].start].strip():
+        gap = " "
+        at = last if comma < 0 else comma + 1
+    else:
+        # One item a line: behind what else stands on the last item's line.
+        gap = ("\r\n" if text[:line].endswith("\r\n") else "\n") + text[line : spans[-1].start]
+        at = _line_end(text, last if comma < 0 else comma + 1, whole.end - 1)
+    if comma < 0:
+        return text[:last] + "," + text[last:at] + gap + item + text[at:]
+    return text[:at] + gap + item + "," + text[at:]
+
+
+def _line_end(text: str, at: int, limit: int) -> int:
+    """Behind the blanks and the comment that follow a position on its line."""
+    found = re.compile(r"[ \t]*(?:#[^\r\n]*)?").match(text, at, limit)
+    end = found.end() if found else at
+    return end if text[end : end + 1] in ("\r", "\n") else at
+
+
+def _comma(text: str, at: int, limit: int) -> int:
+    """Where the comma behind an item stands, -1 for none."""
+    while at < limit:
+        if text[at] == ",":
+            return at
+        if text[at] == "#":
+            at = text.find("\n", at)
+        elif text[at] not in " \t\r\n":
+            return -1
+        at += 1
+    return -1
+
+
+def _without(text: str, spans: List[_toml.Span], i: int, limit: int) -> str:
+    """The text without an item, its comma, and its line where nothing else stands on it."""
+    start, end = spans[i]
+    comma = _comma(text, end, limit)
+    cuts: List[Tuple[int, int]] = []
+    if comma >= 0:
+        cuts.append((comma, comma + 1))
+    elif i:
+        before = _comma(text, spans[i - 1].end, start)
+        cuts.append((before, before + 1))
+    line = text.rfind("\n", 0, start) + 1
+    stop = comma + 1 if comma >= 0 and "\n" not in text[end:comma] else end
+    rest = re.compile(r"[ \t]*(\r?\n)?").match(text, stop, limit)
+    alone = not text[line:start].strip() and rest is not None and rest.group(1) is not None
+    if alone and rest is not None:
+        cuts.append((line, rest.end()))
+    elif i:
+        # The blanks in front of it go with it.
+        first = start
+        while text[first - 1] in " \t":
+            first -= 1
+        cuts.append((first, end))
+    else:
+        blanks = re.compile(r"[ \t]*").match(text, stop)
+        cuts.append((start, blanks.end() if blanks and stop > end else end))
+    kept: List[str] = []
+    at = 0
+    for begin, stop in sorted(cuts):
+        kept.append(text[at:begin] if begin > at else "")
+        at = max(at, stop)
+    return "".join(kept) + text[at:]
+
+
+def find(request: base.Request) -> base.Found:
+    """The runners of every ``config.toml`` on the host, one place each."""
+    host = runners.system(request.root)
+    missed: List[base.NotReached] = []
+    problems: List[str] = []
+    files = list(request.paths)
+    if not files:
+        inspection = agents.inspect(host)
+        missed, problems = runners.reported(inspection, "a GitLab Runner in a container")
+        files = [item.path for item in inspection.evidence if item.what == "config"]
+    places: List[base.Place] = []
+    for path in files:
+        try:
+            document = _parse(runners.read(path))
+        except FileNotFoundError:
+            if request.paths:
+                problems.append("%s: no such file; register the runner first" % path)
+            continue
+        except (_agents.Unreadable, base.BadPlace) as exc:
+            text = str(exc) if isinstance(exc, _agents.Unreadable) else "%s: %s" % (path, exc)
+            if not any(item.startswith(path + ":") for item in problems):
+                problems.append(text)
+            continue
+        owner = runners.owner_of(path)
+        for part, row in zip(_parts(document.rows), document.rows):
+            if not base.chosen(request.names, part) and not base.chosen(request.names, _toml.text(row.get("name"))):
+                continue
+            executor = _toml.text(row.get("executor")) or "shell"
+            places.append(
+                base.Place(
+                    "gitlab",
+                    path,
+                    part,
+                    owner,
+                    "jobs of the GitLab Runner %s (executor %s); what .gitlab-ci.yml, the project, its groups or the "
+                    "instance set wins over it" % (part, executor),
+                    _WHERE.get(executor, ""),
+                    "",
+                )
+            )
+    return base.Found(places, missed, problems)
+
+
+KIND = base.Kind("gitlab", find, read, edit, mode=0o600, creates=False)
