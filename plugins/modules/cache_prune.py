@@ -122,6 +122,24 @@ EXAMPLES = r"""
             - github.com/gin-gonic/gin@v1.9.0
   become: true
 
+- name: One cap over everything; keep what the projects below a folder need, and the newest two versions of each module
+  gofleet.cache.cache_prune:
+    policy:
+      max_size_all: 60GiB
+      caches:
+        - kind: go-mod
+          max_age: 60d
+          keep_needed_by: [/srv/ci/builds]
+          keep_newest: 2
+  become: true
+
+- name: Hold what goes for a day, so that cache_undo can bring it back
+  gofleet.cache.cache_prune:
+    policy:
+      max_age: 14d
+      quarantine: 1d
+  become: true
+
 - name: Plan on Monday
   gofleet.cache.cache_prune:
     policy:

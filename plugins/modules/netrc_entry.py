@@ -134,6 +134,7 @@ EXAMPLES = r"""
 
 - name: Two services on one host, each with credentials of its own
   gofleet.cache.netrc_entry:
+    account: gitlab-runner
     machine: artifacts.example.com:{{ item.port }}
     login: "{{ item.login }}"
     password: "{{ item.password }}"
@@ -141,11 +142,14 @@ EXAMPLES = r"""
   loop: "{{ vault_artifact_logins }}"
   loop_control:
     label: "{{ item.port }}"
+  become: true
 
 - name: No credentials any more for a server that is gone
   gofleet.cache.netrc_entry:
+    account: gitlab-runner
     machine: old-proxy.example.com
     state: absent
+  become: true
 """
 
 RETURN = r"""

@@ -212,7 +212,7 @@ class _Purge:
             seen = needs.read([folder], elsewhere=folders)
             found[folder] = planner.Needed(seen.labels, tuple(seen.patterns), seen.complete)
             for problem in seen.problems[:3]:
-                self.notes.append("roots: %(path)s: %(problem)s" % problem)
+                self.notes.append("keep_needed_by: %(path)s: %(problem)s" % problem)
         return found
 
     def _unneeded(self, seen: Survey) -> Optional[List[str]]:
