@@ -9,20 +9,18 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
-from typing import Mapping, Sequence
+from typing import Sequence
 
-from . import envfile, grammar
+from .._fs import mounts
+from . import envfile, grammar, rules
 from .accounts import Account
-from .evaluate import DEFAULT, DERIVED, ENV_FILE, PROCESS, Evaluation, Places, Setting
+from .evaluate import DEFAULT, DERIVED, ENV_FILE, PROCESS, Evaluation, Places
 from .mask import MASK, mask, mask_value
 from .names import GO_NAMES
+from .rules import ERROR, INFO, WARNING
 from .toolchain import Toolchain
 
-__all__ = ["Problem", "check", "mask", "mask_value"]
-
-ERROR = "error"  #: go commands fail, or private names leave the company
-WARNING = "warning"  #: works today, costs time or trust later
-INFO = "info"
+__all__ = ["ERROR", "INFO", "WARNING", "Problem", "check", "check_places", "mask", "mask_value"]
 
 #: Problems that are returned per place; a binary file in the env file's place has thousands.
 MAX_FINDINGS = 20
@@ -49,6 +47,9 @@ _MILD = {
     "name-syntax": WARNING,
     "userinfo": WARNING,
 }
+
+# rule of rules.py -> severity for what somebody has, and has decided once
+_SOFT = {"gosumdb-off": WARNING}
 
 
 def check(evaluation: Evaluation, account: Account, toolchain: Toolchain | None = None) -> list[Problem]:
@@ -147,9 +148,6 @@ def _combinations(evaluation: Evaluation, toolchain: Toolchain | None) -> list[P
     if not value("GOMODCACHE").startswith("/") and "GOMODCACHE" in settings:
         text = "the module cache has no absolute path ({!r}): no module can be downloaded".format(value("GOMODCACHE"))
         add("gomodcache-none", ERROR, "GOMODCACHE", text, "Set HOME, GOPATH or GOMODCACHE to an absolute path")
-    if value("GOSUMDB") == "off":
-        text = "modules are taken without comparing them to the checksum database"
-        add("gosumdb-off", WARNING, "GOSUMDB", text, "Name only the private modules, in GONOSUMDB or GOPRIVATE")
     if "GONOSUMCHECK" in evaluation.environ:
         text = "no Go release reads GONOSUMCHECK"
         where = "process environment"
@@ -160,37 +158,14 @@ def _combinations(evaluation: Evaluation, toolchain: Toolchain | None) -> list[P
             text = 'the value holds credentials; every "go env" and every build log can show them'
             hint = "Put them into the account's .netrc (module netrc_entry) or use GOAUTH"
             add("credentials", WARNING, name, text, hint)
-    _flags(value("GOFLAGS"), settings, problems)
+    for finding in rules.check({name: setting.value for name, setting in settings.items()}):
+        severity = _SOFT.get(finding.id, finding.severity)
+        hint = " ".join(part for part in (finding.hint, finding.line and "Right: %s" % finding.line) if part)
+        add(finding.id, severity, finding.name, finding.text, hint)
     if toolchain and toolchain.release >= (1, 21) and "GOTOOLCHAIN" in settings and not value("GOTOOLCHAIN"):
         text = "GOTOOLCHAIN is empty: go.mod files that ask for a newer Go fail"
         add("gotoolchain-empty", INFO, "GOTOOLCHAIN", text, "Set it to local or auto")
     return problems
-
-
-# GOFLAGS items that belong on one command line, never into every one.
-_DANGEROUS = {
-    "n": ("goflags-dry-run", "turns every go build, go clean and go install into a silent no-op"),
-    "x": ("goflags-noise", "makes every go command print what it runs, credentials in command lines included"),
-    "u": ("goflags-update", 'makes every go get an upgrade, and "go env NAME" delete NAME from the env file'),
-    "w": ("goflags-env-write", 'makes every "go env" try to write'),
-    "a": ("goflags-rebuild", "rebuilds everything every time: the build cache has no use and grows"),
-    "work": ("goflags-work", "leaves the work folder of every build in GOTMPDIR"),
-}
-
-
-def _flags(value: str, settings: Mapping[str, Setting], problems: list[Problem]) -> None:
-    try:
-        items = grammar.split_quoted(value)
-    except ValueError:
-        return
-    for item in items:
-        flag, _equals, given = item.lstrip("-").partition("=")
-        if flag in _DANGEROUS and given.lower() not in ("false", "0", "f"):
-            code, text = _DANGEROUS[flag]
-            hint = f"Remove -{flag} from GOFLAGS and give it to the one command that needs it"
-            if all(problem.code != code for problem in problems):
-                where = settings["GOFLAGS"].where
-                problems.append(Problem(code, WARNING, "GOFLAGS", where, f"-{flag} {text}", hint))
 
 
 def check_places(places: Places, account: Account) -> list[Problem]:
@@ -225,8 +200,34 @@ def check_places(places: Places, account: Account) -> list[Problem]:
                 hint = f"chown -R {account.uid} {step}"
                 problems.append(Problem("foreign-owner", WARNING, "", step, text, hint))
                 break
+    problems += _on_network(places)
     # The fuzz cache lies in the build cache: what is wrong with the one is not told again for the other.
     return list({(problem.code, problem.where): problem for problem in reversed(problems)}.values())[::-1]
+
+
+def _on_network(places: Places) -> list[Problem]:
+    problems: list[Problem] = []
+    table = mounts.mounts()
+    for name, variable, path in (("build", "GOCACHE", places.gocache), ("module", "GOMODCACHE", places.gomodcache)):
+        if not path:
+            continue
+        real = os.path.realpath(path) + "/"
+        mount = max(
+            (one for one in table if real.startswith(one.point.rstrip("/") + "/")),
+            key=lambda one: len(one.point),
+            default=None,
+        )
+        if mount is None or not mount.network:
+            continue
+        text = f"the {name} cache {path} is on a network file system ({mount.fstype} at {mount.point})"
+        if variable == "GOCACHE":
+            text += "; it must not be shared between hosts (cmd/go/internal/cache, Open)"
+            hint = "Put it on a local disk: remove the setting, or name a local folder"
+        else:
+            text += "; go needs its locks, and whoever may write there changes what others build"
+            hint = f"Give each host its own, and offer this one read-only: GOPROXY=file://{path}/cache/download,..."
+        problems.append(Problem("cache-on-network", WARNING, variable, path, text, hint))
+    return problems
 
 
 def _up_to_home(path: str, home: str) -> Sequence[str]:
