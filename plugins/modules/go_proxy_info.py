@@ -269,8 +269,9 @@ explain:
       returned: always
     verdict:
       description: >-
-        V(served), V(fails), V(direct) where Go would go to the module's own repository, or V(unknown) where it depends
-        on something that was not asked.
+        V(served), V(fails), V(hangs) where there is no complete answer within O(request_timeout), for which Go waits
+        without limit whatever follows in the chain, V(direct) where Go would go to the module's own repository, or
+        V(unknown) where it depends on something that was not asked.
       type: str
       returned: always
     text:

@@ -169,10 +169,12 @@ def matches(globs: str, path: str) -> bool:
 
 # Walking
 
-#: What an element said. MISSING leads on behind any separator, FAILED only behind ``|``, UNKNOWN was not asked or told.
+#: What an element said. MISSING leads on behind any separator, FAILED only behind ``|``, UNKNOWN was not asked or told,
+#: HANGS is no answer at all, for which Go waits whatever follows.
 FOUND = "found"
 MISSING = "missing"
 FAILED = "failed"
+HANGS = "hangs"
 UNKNOWN = "unknown"
 
 
@@ -194,7 +196,7 @@ class Step(NamedTuple):
 class Walk(NamedTuple):
     """The way of one question along the chain. by: who answered it; None where the question fails or is unknown.
 
-    state: FOUND, FAILED or UNKNOWN. text: for FAILED the error that Go reports.
+    state: FOUND, FAILED, HANGS or UNKNOWN. text: for FAILED the error that Go reports.
     """
 
     steps: Tuple[Step, ...]
@@ -215,7 +217,7 @@ def walk(chain: Chain, ask: Callable[[Element], Answer]) -> Walk:
     best, rank, best_missing = "", 0, True
     for element in chain.elements:
         answer = ask(element)
-        if answer.state in (FOUND, UNKNOWN):
+        if answer.state in (FOUND, HANGS, UNKNOWN):
             steps.append(Step(element, answer, False))
             by = element if answer.state == FOUND else None
             return Walk(tuple(steps), by, answer.state, answer.text)

@@ -97,7 +97,7 @@ class Checker:
         for step in steps:
             if not reachable:
                 reason = "the proxy cannot be reached"
-            elif len(replies) >= 2 and all(reply.error == wire.TIMEOUT for reply in replies[:2]):
+            elif len(replies) >= 2 and all(reply.error in (wire.TIMEOUT, wire.STALLED) for reply in replies[:2]):
                 reason = "the proxy does not answer"
             elif time.monotonic() > deadline:
                 reason = "this proxy's share of the time limit is used up"
@@ -303,7 +303,7 @@ class Checker:
             return Check(name, FAIL, text, reply.status, reply.ms)
         if reply.ok:
             return Check(name, FAIL, text, reply.status, reply.ms)
-        if self._stops(element):
+        if reply.error == wire.STALLED or self._stops(element):
             return Check(name, FAIL, text + ": Go does not go on to the next proxy", reply.status, reply.ms)
         return Check(name, WARN, text, reply.status or None, reply.ms)
 
@@ -325,12 +325,12 @@ class Checker:
             return [Check("sumdb", OK, "it does not pass %s on: Go asks elsewhere" % database.name, False, reply.ms)]
         if not reply.ok or reply.html:
             text = "supported: %s instead of 200, 404 or 410" % reply.say()
-            stops = reply.ok or not element.falls_back
+            stops = reply.ok or not element.falls_back or reply.error == wire.STALLED
             text += ": no new module can be verified" if stops else ""
             return [Check("sumdb", FAIL if stops else WARN, text, reply.status or None, reply.ms)]
         path, version = self.canaries[0]
         sums = self.prober.sums(join(element.url, "sumdb/" + database.name), path, version)
-        if sums.spent:
+        if sums.state == UNKNOWN:
             return [Check("sumdb", SKIP, sums.error)]
         if sums.error:
             text = "it says that it passes %s on, but: %s" % (database.name, sums.error)

@@ -222,7 +222,7 @@ class _Examination:
             return row
         base = self.prober.sum_base(self.chain)
         if base.state != chains.FOUND:
-            row["status"], row["text"] = FAIL if base.state == chains.FAILED else SKIP, base.text
+            row["status"], row["text"] = SKIP if base.state == chains.UNKNOWN else FAIL, base.text
             return row
         row["by"] = base.by.shown if base.by is not None else wire.quiet_url(base.url)
         reply = self.prober.url(join(base.url, "latest"))
@@ -299,7 +299,7 @@ class _Examination:
         walk = chains.walk(self.chain, ask)
         if walk.by is not None:
             return "served", walk.by.shown, have[0]
-        if walk.state == chains.FAILED:
+        if walk.state in (chains.FAILED, chains.HANGS):
             return "missing", walk.text, ""
         outside = walk.steps and walk.steps[-1].element.kind in (chains.DIRECT, chains.NOPROXY)
         return ("direct" if outside else "unknown"), walk.text, ""
@@ -340,7 +340,7 @@ class _Examination:
             hint = "Let a proxy pass it on, open the way to it, or give the projects complete go.sum files"
             self._add("sumdb", "error", database["by"] or "GOSUMDB", text, hint)
         for way in ways:
-            if way["verdict"] == explain.FAILS:
+            if way["verdict"] in (explain.FAILS, chains.HANGS):
                 hint = "Look at the steps: the last one shows who stops"
                 self._add("module-fails", "error", way["module"], way["text"], hint)
         if completeness and completeness["missing"]:

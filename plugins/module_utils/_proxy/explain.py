@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 from .._go import dirhash, modpath
 from . import chain as chains
 from . import sumdb, wire
-from .chain import FAILED, FOUND, UNKNOWN, Answer, Chain, Element, Walk
+from .chain import FAILED, FOUND, HANGS, UNKNOWN, Answer, Chain, Element, Walk
 from .probe import Prober, Zip, listed, newest
 
 SERVED = "served"
@@ -54,7 +54,13 @@ class Way:
             return answer
 
         def mod(element: Element) -> Answer:
-            answer, replies["mod"] = self.prober.mod(element, path, version)
+            answer, reply = self.prober.mod(element, path, version)
+            replies["mod"] = reply
+            if answer.state == FOUND and reply is not None:
+                # It is verified before it counts (modfetch.cachingRepo.GoMod), so that a wrong one is one more error.
+                ended = self._verify("go.mod", path, version, dirhash.h1_gomod(reply.body))
+                if ended is not None:
+                    return Answer(FAILED if ended[0] == FAILS else ended[0], ended[1])
             return answer
 
         def archive(element: Element) -> Answer:
@@ -67,10 +73,6 @@ class Way:
             ended = self._walk(name, ask, replies)
             if ended is not None:
                 return ended
-        content = replies["mod"].body if replies["mod"] is not None else b""
-        ended = self._verify("go.mod", path, version, dirhash.h1_gomod(content))
-        if ended is not None:
-            return ended
         if not self.prober.allow_zip:
             self._step("zip", "", None, None, "not asked for (option zip)", False)
             return SERVED, "served by %s; its zip was not asked for" % self._by()
@@ -128,25 +130,30 @@ class Way:
     def _walk(
         self, what: str, ask: Callable[[Element], Answer], replies: Dict[str, Optional[wire.Reply]]
     ) -> Optional[Tuple[str, str]]:
-        seen: List[Optional[wire.Reply]] = []
+        seen: List[Tuple[Optional[wire.Reply], List[Dict[str, Any]]]] = []
+        start = len(self.steps)
 
         def asked(element: Element) -> Answer:
             answer = ask(element)
-            seen.append(replies.get(what))
+            seen.append((replies.get(what), self.steps[start:]))
+            del self.steps[start:]
             return answer
 
         walk: Walk = chains.walk(self.chain, asked)
-        for step, reply in zip(walk.steps, seen):
+        for step, (reply, inner) in zip(walk.steps, seen):
             if step.element.kind == chains.NOPROXY and step.goes_on:
                 continue  # what does not match is no news
             setting = "GONOPROXY" if step.element.kind == chains.NOPROXY else "GOPROXY"
             self._step(what, step.element.shown, reply, setting, step.answer.text, step.goes_on)
+            self.steps += inner
         if walk.state == FOUND and walk.by is not None:
             self.served.append(walk.by)
             return None
         if walk.state == FAILED:
             return FAILS, "%s: %s" % (what, walk.text)
         last = walk.steps[-1].element
+        if walk.state == HANGS:
+            return HANGS, "%s: %s: %s" % (what, last.shown, walk.text)
         if last.kind in (chains.DIRECT, chains.NOPROXY):
             return DIRECT, "%s: %s" % (what, walk.text)
         return UNKNOWN, "%s: %s: %s" % (what, last.shown, walk.text)
@@ -175,12 +182,13 @@ class Way:
         base = self.prober.sum_base(self.chain)
         if base.state != FOUND:
             self._step(name, "", None, "GOSUMDB", base.text, False)
-            return FAILS if base.state == FAILED else UNKNOWN, "verifying %s of %s: %s" % (what, label, base.text)
+            verdict = FAILS if base.state == FAILED else base.state
+            return verdict, "verifying %s of %s: %s" % (what, label, base.text)
         sums = self.prober.sums(base.url, path, version)
         shown = base.by.shown if base.by is not None else wire.quiet_url(base.url)
-        if sums.spent:
+        if sums.state in (HANGS, UNKNOWN):
             self._step(name, shown, None, "GOSUMDB", sums.error, False)
-            return UNKNOWN, sums.error
+            return sums.state, "verifying %s of %s: %s" % (what, label, sums.error)
         listed = sums.zip if what == "zip" else sums.mod
         text = sums.error
         if not text and not listed:

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from .._go import dirhash, modpath
 from . import chain as chains
 from . import sumdb, wire
-from .chain import FAILED, FOUND, MISSING, UNKNOWN, Answer, Chain, Element
+from .chain import FAILED, FOUND, HANGS, MISSING, UNKNOWN, Answer, Chain, Element
 
 #: Bytes of a zip that are held in memory; a larger one goes through an unnamed temporary file.
 IN_MEMORY = 8 << 20
@@ -33,18 +33,21 @@ class Zip(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """What the checksum database says: hashes of zip and go.mod, or the error that Go reports."""
+    """What the checksum database says: hashes of zip and go.mod, or the error that Go reports.
+
+    state: FOUND, FAILED, HANGS or UNKNOWN (it was not asked).
+    """
 
     zip: str
     mod: str
     error: str
-    spent: bool = False
+    state: str = FOUND
 
 
 class SumBase(NamedTuple):
     """Where the checksum database is asked: url, and the element that passes it on (None: nobody).
 
-    state: FOUND, FAILED (nothing can be verified) or UNKNOWN, with the reason in text.
+    state: FOUND, FAILED (nothing can be verified), HANGS or UNKNOWN, with the reason in text.
     """
 
     state: str
@@ -184,6 +187,8 @@ class Prober:
         text = reply.say()
         if reply.error == wire.SPENT:
             return Answer(UNKNOWN, text)
+        if reply.error == wire.STALLED:
+            return Answer(HANGS, text)
         if reply.ok:
             return Answer(FAILED, "%s: %s" % (text, problem)) if problem else Answer(FOUND, text)
         pending = self.client.credentials.not_asked
@@ -329,8 +334,8 @@ class Prober:
         walk = chains.walk(chain, ask)
         if walk.by is not None:
             found = SumBase(FOUND, join(walk.by.url, "sumdb/" + database.name), walk.by, "")
-        elif walk.state == UNKNOWN:
-            return SumBase(UNKNOWN, "", None, walk.text)
+        elif walk.state in (HANGS, UNKNOWN):
+            return SumBase(walk.state, "", None, walk.text)
         elif walk.missing:
             found = SumBase(FOUND, "https://" + database.name, None, "")
         else:
@@ -347,23 +352,23 @@ class Prober:
         key = "%s %s" % (base, modpath.label(path, version))
         if key not in self._sums:
             found = self._lookup(base, path, version)
-            if found.spent:
+            if found.state == UNKNOWN:
                 return found
             self._sums[key] = found
         return self._sums[key]
 
     def _lookup(self, base: str, path: str, version: str) -> Sums:
+        states = {wire.SPENT: UNKNOWN, wire.STALLED: HANGS}
         reply = self.url(join(base, sumdb.lookup_path(path, version)))
         if not reply.ok:
-            return Sums("", "", "reading %s: %s" % (reply.url, reply.say()), reply.error == wire.SPENT)
-
-        spent: List[str] = []
+            state = states.get(reply.error, FAILED)
+            return Sums("", "", "reading %s: %s" % (reply.url, reply.say()), state)
+        worst = [FAILED]
 
         def read(tile: str) -> bytes:
             answer = self.url(join(base, tile))
-            if answer.error == wire.SPENT:
-                spent.append(answer.text)
             if not answer.ok:
+                worst[0] = states.get(answer.error, FAILED)
                 raise sumdb.SumProblem("reading %s: %s" % (answer.url, answer.say()))
             return answer.body
 
@@ -371,7 +376,7 @@ class Prober:
             found = sumdb.record(reply.body)
             sumdb.prove(found, sumdb.tree_head(found.head, self.database), read)
         except sumdb.SumProblem as problem:
-            return Sums("", "", str(problem), bool(spent))
+            return Sums("", "", str(problem), worst[0])
         zip_sum, mod_sum = sumdb.sums(found.text, path, version)
         return Sums(zip_sum, mod_sum, "")
 

@@ -50,6 +50,8 @@ _INTERCEPTORS = re.compile(
 DNS = "dns"
 REFUSED = "refused"
 TIMEOUT = "timeout"
+#: The request was sent and nothing complete came back: Go has no limit for that.
+STALLED = "stalled"
 DROPPED = "dropped"
 TLS = "tls"
 REDIRECT = "redirect"
@@ -178,6 +180,7 @@ class _Watch:
 
     def __init__(self, seconds: float) -> None:
         self.fired = False
+        self.sent = False
         self._sock: Optional[socket.socket] = None
         self._lock = threading.Lock()
         self._timer = threading.Timer(seconds, self._fire)
@@ -600,7 +603,7 @@ class Client:
             else:
                 self._take(response.read1, reply, limit, sink)
             if watch.fired:
-                raise WireError(TIMEOUT, self._late(host))
+                raise self._late(host, watch)
             if response.length and not reply.cut:
                 raise WireError(DROPPED, "the connection ended %d bytes too early" % response.length)
             if reply.cut or response.will_close or (response.length is None and not response.isclosed()):
@@ -610,30 +613,32 @@ class Client:
                 self._pool[key] = connection
             return response.status, reply.headers.get("location", "")
         except http.client.IncompleteRead:
-            kind, text = (TIMEOUT, self._late(host)) if watch.fired else (DROPPED, "the connection ended too early")
-            raise WireError(kind, text) from None
+            late = watch.fired
+            raise (self._late(host, watch) if late else WireError(DROPPED, "the connection ended too early")) from None
         except http.client.HTTPException as error:
             if watch.fired:
-                raise WireError(TIMEOUT, self._late(host)) from None
+                raise self._late(host, watch) from None
             if isinstance(error, http.client.RemoteDisconnected):
                 raise WireError(DROPPED, "request to %s: the connection was dropped" % host) from None
             name = type(error).__name__
             raise WireError(PROTOCOL, "no HTTP answer from %s (%s)" % (host, name)) from None
         except OSError as error:
             if watch.fired or isinstance(error, socket.timeout):
-                raise WireError(TIMEOUT, self._late(host)) from None
+                raise self._late(host, watch) from None
             raise _network_error(error, "request to %s" % host) from None
         except WireError as error:
-            if watch.fired and error.kind not in (SPENT, TIMEOUT):
-                raise WireError(TIMEOUT, self._late(host)) from None
+            if watch.fired and error.kind not in (SPENT, TIMEOUT, STALLED):
+                raise self._late(host, watch) from None
             raise
         finally:
             watch.stop()
 
-    def _late(self, host: str) -> str:
+    def _late(self, host: str, watch: _Watch) -> WireError:
         if self.budget.left() <= 0:
-            return "no complete answer from %s when the time limit was reached" % host
-        return "no complete answer from %s within %g s (Go itself waits without limit)" % (host, self.request_timeout)
+            return WireError(SPENT, "no complete answer from %s when the time limit was reached" % host)
+        text = "no complete answer from %s within %g s" % (host, self.request_timeout)
+        # net/http.DefaultTransport bounds connecting and the TLS handshake, nothing after them.
+        return WireError(STALLED, text + " (Go itself waits without limit)") if watch.sent else WireError(TIMEOUT, text)
 
     def _exchange(
         self,
@@ -652,6 +657,7 @@ class Client:
             if not ready:  # readable without a request: the peer has closed it
                 reply.reused = True
                 watch.guard(kept.sock)
+                watch.sent = True
                 try:
                     return self._send(kept, parts, target, headers, reply, started)
                 except (OSError, http.client.HTTPException):
@@ -659,7 +665,7 @@ class Client:
                         kept.close()
                         raise
             kept.close()
-        reply.reused = False
+        reply.reused = watch.sent = False
         host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
         if not host:
             raise WireError(PROTOCOL, "no host in the URL " + quiet_url(urlunsplit(parts)))
@@ -673,6 +679,7 @@ class Client:
             sock, reply.tls = self.secure(sock, host, reply.times)
             watch.guard(sock)
         connection = _Connection(sock, host)
+        watch.sent = True
         try:
             return self._send(connection, parts, target, headers, reply, started)
         except BaseException:
