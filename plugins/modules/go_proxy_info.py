@@ -34,8 +34,17 @@ options:
     description:
       - Name or numeric id of the account whose settings, C(.netrc) and rights count. Default is the one that runs the
         module.
-      - For the account that runs the module, forward proxies and certificate roots in the environment of the task count
-        as well.
+      - For the account that runs the module, forward proxies, certificate roots and the SSH agent in the environment of
+        the task count as well.
+    type: str
+  service:
+    description:
+      - A CI runner's service, whose jobs' settings, environment, account and rights count instead, such as
+        V(gitlab-runner). The name of a systemd unit, or what M(gofleet.cache.go_env_info) calls a runner that it finds
+        running.
+      - Its process' environment counts; where it does not run, what its unit gives it at its next start. Where it
+        starts jobs as another user, as C(gitlab-runner --user) does, that user's login counts.
+      - Jobs in containers have an environment of their own, which is not looked at.
     type: str
   goproxy:
     description:
@@ -65,6 +74,24 @@ options:
     type: list
     elements: str
     default: []
+  candidates:
+    description:
+      - URLs of proxies that are not in the chain, or not yet, and are checked like its elements. What is wrong with
+        them is no finding.
+      - They must not hold credentials.
+    type: list
+    elements: str
+    default: []
+  direct:
+    description:
+      - Whether the repositories of modules that go V(direct) are asked whether they let the account in, and their tags
+        compared with what proxies list. A page is read that names the repository, and its references, with the
+        credential that Git would use. Nothing is cloned.
+      - Over SSH C(git ls-remote) is run with the account's rights. It asks nobody for anything and makes no host known.
+      - Git's credential helpers are named, never run.
+      - Without it only settings and files are looked at.
+    type: bool
+    default: false
   go_sum:
     description:
       - Path of a C(go.sum) on the agent. It is told who serves each of its lines.
@@ -115,7 +142,8 @@ options:
     default: 128MiB
 notes:
   - "Differences to the go command: HTTP/1.1 only; a 4xx over https is not asked twice; the checksum database's tree
-    head is not compared with the one that the account saw last; repositories behind V(direct) are not tried."
+    head is not compared with the one that the account saw last; of repositories behind V(direct) only those of Git are
+    tried, and nothing is fetched from them."
 seealso:
   - module: gofleet.cache.go_env_info
   - module: gofleet.cache.go_env
@@ -153,6 +181,22 @@ EXAMPLES = r"""
   become: true
   register: proxies
 
+- name: Ask what the jobs of a runner would reach, a private repository included
+  gofleet.cache.go_proxy_info:
+    service: gitlab-runner
+    explain:
+      - git.example.com/team/lib@v1.2.0
+    direct: true
+  become: true
+
+- name: Compare proxies before one is chosen
+  gofleet.cache.go_proxy_info:
+    candidates:
+      - https://goproxy.cn
+      - https://goproxy.io
+      - https://proxy.golang.org
+    samples: 20
+
 - name: Is everything that a project needs in the proxy of the closed network
   gofleet.cache.go_proxy_info:
     goproxy: https://goproxy.example.com,off
@@ -178,7 +222,9 @@ goproxy:
   type: str
   sample: https://goproxy.example.com,direct
 settings:
-  description: The variables that decided, with their origin. Values are masked.
+  description:
+    - The variables that decided, with their origin. Values are masked.
+    - E(HTTPS_PROXY), E(NO_PROXY), E(SSL_CERT_FILE) and the like are among them where they are set.
   returned: always
   type: dict
   sample:
@@ -215,9 +261,9 @@ chain:
       returned: always
     checks:
       description: >-
-        The checks C(dns), C(tcp), C(tls), C(info), C(list), C(list_refused) (a version is served, but its list is
-        not), C(mod), C(zip), C(capitals), C(missing_version), C(missing_module), C(sumdb), C(auth), C(latency),
-        C(redirects), C(clock) and, with several proxies, C(freshness).
+        The checks C(dns), C(tcp), C(tls), C(info), C(list), C(list_refused) (a version is served, but its list is not),
+        C(mod), C(zip), C(capitals), C(canaries) (how many of them it has), C(missing_version), C(missing_module),
+        C(sumdb), C(auth), C(latency), C(redirects), C(clock) and, where others list the canaries too, C(freshness).
       type: list
       elements: dict
       returned: always
@@ -236,8 +282,9 @@ chain:
           returned: always
         value:
           description: >-
-            What was measured. Addresses, HTTP status, versions, days left, percentiles in milliseconds, seconds of
-            clock skew, or V(null).
+            What was measured. Addresses, HTTP status, versions, days left, percentiles in milliseconds (those on new
+            connections in C(cold)), bytes and megabytes per second of a zip, seconds of clock skew, seconds that a
+            token is still good, or V(null).
           type: raw
           returned: always
         ms:
@@ -257,6 +304,53 @@ chain:
           text: "TLSv1.3, 9 days left, issued by Example CA: renew the certificate"
           value: {"version": "TLSv1.3", "issuer": "Example CA", "days_left": 9, "intercepted": false}
           ms: 8.1
+candidates:
+  description: As RV(chain), for O(candidates), without C(number) and C(goes_on_after).
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - element: https://proxy.golang.org
+      kind: http
+      server: proxy.golang.org
+      status: ok
+      checks:
+        - {"name": "clock", "status": "ok", "text": "clocks agree", "value": 0, "ms": null}
+freshness:
+  description: Who lists what of each canary's module. Modules that fewer than two list are left out.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    module:
+      description: Path of the module.
+      type: str
+      returned: always
+    newest:
+      description: The newest version that anybody lists.
+      type: str
+      returned: always
+    time:
+      description: When it was made, from C(.info), or empty.
+      type: str
+      returned: always
+    elements:
+      description: >-
+        Who lists it, V(direct) for the repository itself (see O(direct)). C(element), C(newest) and its C(time),
+        C(latest) as C(@latest) says, how many C(versions), how many are C(missing) that others list, the newest ten of
+        them in C(missing_versions), whether it is C(behind), and C(lag_seconds) between its newest version and the
+        newest of all, V(null) where a time is not known.
+      type: list
+      elements: dict
+      returned: always
+  sample:
+    - module: golang.org/x/text
+      newest: v0.30.0
+      time: "2025-10-08T14:17:04Z"
+      elements:
+        - {"element": "https://goproxy.example.com", "newest": "v0.29.0", "time": "2025-09-05T15:52:45Z",
+           "latest": "v0.29.0", "versions": 43, "missing": 1, "missing_versions": ["v0.30.0"], "behind": true,
+           "lag_seconds": 2845459}
 explain:
   description: The way of each module in O(explain).
   returned: always
@@ -287,6 +381,16 @@ explain:
       type: list
       elements: str
       returned: always
+    origin:
+      description: >-
+        For V(direct), where Go goes, else V(null). C(repository), C(vcs), C(root) and C(folder) of the module in it,
+        and C(found_by), what names it. C(govcs), why E(GOVCS) forbids it. C(url) after Git's C(insteadOf),
+        C(rewritten_by) that rule, the C(protocol), and whether E(GOINSECURE) holds (C(insecure)). The C(credential)
+        that Git sends or would ask for, C(token_seconds_left) where it is a token that tells. C(ssh), the host, port,
+        user and keys that SSH would use, whether the host is known, the agent, and C(problems). C(accepted), V(true),
+        V(false), or V(null) where nobody was asked; C(status), C(ms), C(tls), C(text) and C(notes).
+      type: dict
+      returned: always
     steps:
       description: >-
         The requests in Go's order. C(step), C(element), C(status), C(ms), C(text), C(goes_on) (whether Go asks the next
@@ -301,6 +405,7 @@ explain:
       text: "info: 403 Forbidden"
       private: false
       served_by: []
+      origin: null
       steps:
         - step: info
           element: https://goproxy.example.com
@@ -412,6 +517,12 @@ def build(params: dict[str, t.Any], found: settings.Settings) -> doctor.Request:
                 raise ValueError("%s: %s" % (option, error)) from None
             if option == "canaries" and version == "latest":
                 raise ValueError("canaries: %r needs a version, not latest" % text)
+    for url in params["candidates"]:
+        if doctor.secrets_of(url, {}):
+            raise ValueError("candidates: one holds credentials; put them into .netrc or GOAUTH and leave them out")
+        problem = doctor.candidate_problem(url)
+        if problem:
+            raise ValueError("candidates: %r: %s" % (url, problem))
     if not params["canaries"]:
         raise ValueError("canaries: the list is empty; name a module version that the proxies have")
     if not 0 <= params["samples"] <= 100:
@@ -430,6 +541,8 @@ def build(params: dict[str, t.Any], found: settings.Settings) -> doctor.Request:
         environ=found.environ,
         canaries=params["canaries"],
         modules=params["explain"],
+        candidates=params["candidates"],
+        direct=params["direct"],
         go_sum=params["go_sum"] or "",
         zip=params["zip"],
         cached_only=params["cached_only"],
@@ -445,6 +558,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "account": {"type": "str"},
+            "service": {"type": "str"},
             "goproxy": {"type": "str"},
             "environment": {"type": "dict", "default": {}},
             "canaries": {
@@ -453,6 +567,8 @@ def main() -> None:
                 "default": ["golang.org/x/text@v0.3.0", "github.com/BurntSushi/toml@v1.3.2"],
             },
             "explain": {"type": "list", "elements": "str", "default": []},
+            "candidates": {"type": "list", "elements": "str", "default": []},
+            "direct": {"type": "bool", "default": False},
             "go_sum": {"type": "path"},
             "zip": {"type": "bool", "default": False},
             "cached_only": {"type": "bool", "default": True},
@@ -463,6 +579,7 @@ def main() -> None:
             "max_requests": {"type": "int", "default": 300},
             "max_bytes": {"type": "str", "default": "128MiB"},
         },
+        mutually_exclusive=[("account", "service")],
         supports_check_mode=True,
     )
     problem = system.unsupported()
@@ -471,11 +588,14 @@ def main() -> None:
     params = module.params
     environment = {str(name): str(value) for name, value in (params["environment"] or {}).items()}
     # Whatever is refused for holding credentials must not come back in an error or at high verbosity either.
-    for goproxy in (params["goproxy"] or "", environment.get("GOPROXY", "")):
+    for goproxy in [params["goproxy"] or "", environment.get("GOPROXY", ""), *params["candidates"]]:
         module.no_log_values.update(configure.secrets(dict(environment, GOPROXY=goproxy)))
         module.no_log_values.update(doctor.secrets_of(goproxy, environment))
     try:
-        found = settings.of_account(params["account"] or "", environment)
+        if params["service"]:
+            found = settings.of_service(params["service"], environment)
+        else:
+            found = settings.of_account(params["account"] or "", environment)
         request = build(params, found)
         result = doctor.examine_as(found.account, request)
     except (ValueError, OSError) as error:

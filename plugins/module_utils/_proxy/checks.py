@@ -9,13 +9,15 @@ from __future__ import annotations
 import email.utils
 import socket
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 from urllib.parse import urlsplit, urlunsplit
 
 from .._go import dirhash, modpath
 from . import chain as chains
 from . import wire
 from .chain import FOUND, MISSING, UNKNOWN, Chain, Element
+from .credentials import NONE, expires
+from .freshness import days
 from .probe import Prober, join, listed, module_line, newest
 
 OK = "ok"
@@ -25,6 +27,8 @@ SKIP = "skip"
 
 #: Days before a certificate ends from which on it is a warning.
 DAYS_LEFT = 21
+#: Seconds before a token ends from which on it is a warning: a build that starts now may outlive it.
+TOKEN_LEFT = 3600
 #: Seconds that clocks may differ.
 SKEW = 300
 #: Milliseconds for one small file from which on every build feels it.
@@ -72,7 +76,6 @@ class Checker:
         self.canaries = list(canaries)
         self.samples = samples
         self.now = now
-        self.newest: Dict[int, str] = {}
         self.servers: Dict[int, str] = {}
 
     def element(self, element: Element, seconds: float) -> List[Check]:
@@ -89,6 +92,7 @@ class Checker:
             self._mod,
             self._zip,
             self._capitals,
+            self._canaries,
             self._missing,
             self._sumdb,
             self._auth,
@@ -211,7 +215,6 @@ class Checker:
         check = self._file("list", answer, reply, path)
         if answer.state == FOUND:
             versions, strange = listed(reply.body)
-            self.newest[element.number] = newest(versions)
             value = {"versions": len(versions), "newest": newest(versions)}
             if reply.html:
                 check = check._replace(status=FAIL, text="%s: %s instead of versions" % (path, reply.say()))
@@ -273,6 +276,19 @@ class Checker:
         if answer.state == MISSING:
             check = check._replace(text=check.text + ", or does not know ! for capital letters")
         return [check]
+
+    def _canaries(self, element: Element, replies: List[wire.Reply]) -> List[Check]:
+        served: List[str] = []
+        lost: List[str] = []
+        for path, version in self.canaries:
+            state = self.prober.info(element, path, version)[0].state
+            if state != UNKNOWN:
+                (served if state == FOUND else lost).append(modpath.label(path, version))
+        value: Dict[str, Any] = {"asked": len(served) + len(lost), "served": len(served), "lost": lost[:20]}
+        if not served and not lost:
+            return [Check("canaries", SKIP, "no canary could be asked for", value)]
+        text = "serves %d of %d canaries" % (value["served"], value["asked"])
+        return [Check("canaries", WARN if lost else OK, text + (", not " + ", ".join(lost[:5]) if lost else ""), value)]
 
     # What nobody has
 
@@ -372,7 +388,7 @@ class Checker:
             bare = urlsplit(url)
             bare = bare._replace(netloc=bare.netloc.rpartition("@")[2])
             if not self.prober.would_fetch(element):
-                value["anonymous"] = self.client.get(urlunsplit(bare), anonymous=True).status or None
+                value["anonymous"] = self.client.get(urlunsplit(bare), credential=NONE).status or None
         wrong = [reply for reply in refused if reply.status == 401] or (refused if len(refused) == len(seen) else [])
         if wrong:
             text = "%s, with %s" % (wrong[0].say(), source or "no credential")
@@ -381,6 +397,12 @@ class Checker:
             return [Check("auth", FAIL, text + ("; " + note if note else ""), value)]
         if source:
             text = "accepted with %s" % source
+            ends = next((end for end in (expires(reply.credential.headers) for reply in seen) if end is not None), None)
+            if ends is not None:
+                value["token_seconds_left"] = int(ends - self.now)
+                if value["token_seconds_left"] < TOKEN_LEFT:
+                    text += ", whose token ends in %d minutes: renew it" % (value["token_seconds_left"] // 60)
+                    return [Check("auth", WARN, text, value)]
             if value["anonymous"] == 200:
                 text += "; it answers without a credential too"
             return [Check("auth", OK, text, value)]
@@ -426,6 +448,7 @@ class Checker:
         cold = {name: round(ms, 1) for name, ms in reply.times.items()}
         url = self.prober.file_url(element, path, version, "info")
         warm: List[float] = []
+        colds: List[float] = []
         for _number in range(self.samples):
             again = self.client.get(url)
             if again.error:
@@ -434,10 +457,23 @@ class Checker:
         value: Dict[str, Any] = {"cold": cold, "samples": len(warm)}
         if not warm:
             return [Check("latency", OK, "first answer after %s ms" % cold.get("total"), value, cold.get("total"))]
-        warm.sort()
-        for name, percent in (("p50", 50), ("p95", 95), ("p99", 99)):
-            value[name] = percentile(warm, percent)
-        text = "first answer after %s ms, then p50 %s ms, p95 %s ms" % (cold.get("total"), value["p50"], value["p95"])
+        # The first answer may have come over a connection that was open already.
+        for _number in range(min(5, (self.samples + 3) // 4)):
+            again = self.client.get(url, fresh=True)
+            if again.error:
+                break
+            for name in ("dns", "connect", "tls", "first"):
+                cold.pop(name, None)
+            cold.update({name: round(ms, 1) for name, ms in again.times.items()})
+            colds.append(again.times["total"])
+        for target, numbers in ((cold, sorted(colds)), (value, sorted(warm))):
+            for name, percent in (("p50", 50), ("p95", 95), ("p99", 99)):
+                if numbers:
+                    target[name] = percentile(numbers, percent)
+        cold["samples"] = len(colds)
+        text = "p50 %s ms, p95 %s ms" % (value["p50"], value["p95"])
+        if colds:
+            text += "; on a new connection p50 %s ms" % cold["p50"]
         return [Check("latency", WARN if value["p50"] > SLOW else OK, text, value, value["p50"])]
 
     def _recognise(self, element: Element, replies: List[wire.Reply]) -> None:
@@ -451,16 +487,30 @@ class Checker:
                 server = "nexus"
         self.servers[element.number] = "proxy.golang.org" if element.host == "proxy.golang.org" else server
 
-    def freshness(self, element: Element) -> Check:
-        """How the newest version in its list compares to that of the chain's other members; after all were asked."""
-        mine = self.newest.get(element.number, "")
-        others = [version for number, version in self.newest.items() if number != element.number and version]
-        if not mine or not others:
-            return Check("freshness", SKIP, "there is nothing to compare its list with")
-        best = newest(others)
-        if modpath.compare(mine, best) < 0:
-            return Check("freshness", WARN, "its list ends at %s, another member's at %s" % (mine, best), mine)
-        return Check("freshness", OK, "its list is as new as the others'", mine)
+
+def freshness(element: str, rows: Sequence[Mapping[str, Any]]) -> Check:
+    """How an element's lists compare to the others', from what freshness.compare() says of each module."""
+    mine = [
+        (row["module"], row["newest"], item) for row in rows for item in row["elements"] if item["element"] == element
+    ]
+    if not mine:
+        return Check("freshness", SKIP, "there is nothing to compare its list with")
+    lags = [item["lag_seconds"] for _module, _best, item in mine]
+    value = {
+        "behind": sum(item["behind"] for _module, _best, item in mine),
+        "missing": sum(item["missing"] for _module, _best, item in mine),
+        "lag_seconds": max([lag for lag in lags if lag is not None], default=None),
+    }
+    for module, best, item in mine:
+        if item["behind"]:
+            text = "%s: its list ends at %s, another's at %s" % (module, item["newest"] or "nothing", best)
+            if item["lag_seconds"]:
+                text += ", which is %s younger" % days(item["lag_seconds"])
+            return Check("freshness", WARN, text, value)
+    text = "its lists are as new as the others'"
+    if value["missing"]:
+        text += ", without %d older versions" % value["missing"]
+    return Check("freshness", OK, text, value)
 
 
 _NAMES = {
@@ -469,6 +519,7 @@ _NAMES = {
     "_mod": ["mod"],
     "_zip": ["zip"],
     "_capitals": ["capitals"],
+    "_canaries": ["canaries"],
     "_missing": ["missing_version", "missing_module"],
     "_sumdb": ["sumdb"],
     "_auth": ["auth"],

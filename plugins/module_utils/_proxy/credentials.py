@@ -7,10 +7,11 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 import subprocess
-from typing import Dict, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 from urllib.parse import unquote, urlsplit
 
 from .._go import grammar
@@ -222,6 +223,24 @@ class Credentials:
         if self.not_asked:
             return "%s was not asked" % " and ".join(self.not_asked)
         return ""
+
+
+def expires(headers: Mapping[str, str]) -> Optional[int]:
+    """When the token in these headers ends, in Unix seconds, where it is a JWT that tells (RFC 7519); else None."""
+    for value in headers.values():
+        kind, _blank, text = value.partition(" ")
+        if kind.lower() == "basic":
+            try:
+                text = base64.b64decode(text).decode("utf-8", "replace")
+            except ValueError:
+                continue
+        for token in re.findall(r"[A-Za-z0-9_\-]{8,}\.([A-Za-z0-9_\-]{8,})\.[A-Za-z0-9_\-]*", text):
+            try:
+                claims = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode("utf-8"))
+                return int(claims["exp"])
+            except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+                continue
+    return None
 
 
 def url_secrets(urls: Sequence[str]) -> List[str]:

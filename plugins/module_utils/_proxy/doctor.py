@@ -18,9 +18,11 @@ from .._go.mask import mask_value
 from . import chain as chains
 from . import explain, sumdb, wire
 from .chain import Element
-from .checks import FAIL, OK, SKIP, WARN, Check, Checker
+from .checks import FAIL, OK, SKIP, TOKEN_LEFT, WARN, Check, Checker, freshness
 from .credentials import Credentials, url_secrets
+from .direct import Origins
 from .forward import NAMES
+from .freshness import Member, compare
 from .probe import Prober, join
 
 #: Bytes of a go.sum that are read.
@@ -41,6 +43,7 @@ _HINTS = {
     "mod": "Look at what answers there: it is no module proxy, or its cache is damaged",
     "zip": "Evict the version from the proxy's store and let it fetch it again",
     "capitals": "Capital letters are escaped by an exclamation mark: no web server or rewrite rule may change it",
+    "canaries": "Find out who shall serve them, or name other canaries",
     "missing_version": "The proxy must answer 404 or 410, or be followed by | in GOPROXY",
     "missing_module": "The proxy must answer 404 or 410, or be followed by | in GOPROXY",
     "sumdb": "The proxy must pass the checksum database on, or answer 404 or 410 to /supported",
@@ -57,7 +60,9 @@ class Request:
     """One examination. goproxy and environ may hold secrets; what comes of it holds none.
 
     settings: the other Go variables, without GOAUTH for a Go before 1.24. wheres: where each comes from. canaries,
-    modules: ``path@version``. zip: whether zips are downloaded. time_limit, request_timeout: seconds. max_bytes: bytes.
+    modules: ``path@version``. candidates: URLs of proxies that are examined although they are not in the chain.
+    direct: whether repositories themselves are asked. zip: whether zips are downloaded. time_limit, request_timeout:
+    seconds. max_bytes: bytes.
     """
 
     goproxy: str
@@ -66,7 +71,9 @@ class Request:
     environ: Mapping[str, str]
     canaries: Sequence[str]
     modules: Sequence[str] = ()
+    candidates: Sequence[str] = ()
     go_sum: str = ""
+    direct: bool = False
     zip: bool = False
     cached_only: bool = True
     ask_goauth: bool = False
@@ -86,6 +93,16 @@ def label(text: str) -> Tuple[str, str]:
     modpath.check_path(path)
     modpath.check_version(version)
     return path, version
+
+
+def candidate_problem(url: str) -> str:
+    """Why a text is not the URL of one proxy, or an empty text."""
+    chain = chains.parse(url)
+    if chain.error:
+        return chain.error
+    if len(chain.elements) != 1 or chain.elements[0].kind not in (chains.HTTP, chains.FILE) or url.strip(",|") != url:
+        return "not the URL of one proxy"
+    return ""
 
 
 def secrets_of(goproxy: str, environ: Mapping[str, str]) -> List[str]:
@@ -140,21 +157,44 @@ class _Examination:
         )
         self.database = sumdb.parse(settings.get("GOSUMDB", "") or "sum.golang.org")
         self.prober = Prober(self.client, self.gonoproxy, self.database, request.zip)
+        self.others = chains.parse("|".join(request.candidates)) if request.candidates else chains.Chain((), (), "")
+        self.other_prober = Prober(self.client, self.gonoproxy, self.database, request.zip)
+        self.origins = Origins(self.client, settings, request.environ, LocalFiles(), request.direct)
         self.findings: List[Dict[str, str]] = []
 
     def run(self) -> Dict[str, Any]:
         try:
-            rows = self._chain_rows()
+            checker = Checker(self.prober, self.chain, self.canaries, self.request.samples, time.time())
+            other = Checker(self.other_prober, self.others, self.canaries, self.request.samples, time.time())
+            # What explains and completes comes last and is to have a third of the time.
+            share = 0.66 if self.request.modules or self.request.go_sum else 0.95
+            end = time.monotonic() + self.budget.left() * share
+            mine = self._asked(self.chain)
+            known = {element.url: element for element in mine}
+            extra = [element for element in self._asked(self.others) if element.url not in known]
+            found: Dict[str, List[Check]] = {}
+            for place, (examiner, element) in enumerate(
+                [(checker, row) for row in mine] + [(other, row) for row in extra]
+            ):
+                seconds = max(0.0, end - time.monotonic()) / (len(mine) + len(extra) - place)
+                if element.url not in found:
+                    found[element.url] = examiner.element(element, seconds)
+            fresh = self._freshness(mine, extra)
+            rows = self._rows(self.chain, found, checker, checker, fresh)
+            candidates = self._rows(self.others, found, other, checker, fresh)
             database = self._database()
             ways = [self._way().explain(text) for text in self.request.modules]
             completeness = self._completeness() if self.request.go_sum else None
         finally:
             self.client.close()
+            self.origins.close()
         self._find(rows, ways, completeness, database)
         statuses = [check["status"] for row in rows for check in row["checks"]]
         result: Dict[str, Any] = {
             "goproxy": ",".join(element.shown for element in self.chain.elements if element.number),
             "chain": rows,
+            "candidates": candidates,
+            "freshness": fresh,
             "explain": ways,
             "go_sum": completeness,
             "sumdb": database,
@@ -169,6 +209,7 @@ class _Examination:
         }
         result["summary"] = self._summary(rows, ways, completeness)
         secrets = secrets_of(self.request.goproxy, self.request.environ) + self.credentials.secrets
+        secrets = secrets + self.origins.secrets
         # Longest first, so that no rest of one stays; very short ones would make everything unreadable.
         chosen = sorted({secret for secret in secrets if len(secret) > 3}, key=len, reverse=True)
         cleaned: Dict[str, Any] = scrub(result, chosen)
@@ -176,36 +217,49 @@ class _Examination:
 
     # Parts
 
-    def _chain_rows(self) -> List[Dict[str, Any]]:
-        checker = Checker(self.prober, self.chain, self.canaries, self.request.samples, time.time())
-        asked = [element for element in self.chain.elements if element.kind in (chains.HTTP, chains.FILE)]
-        if self.chain.error:
-            asked = []
-        found: Dict[int, List[Check]] = {}
-        # What explains and completes comes last and is to have a third of the time.
-        share = 0.66 if self.request.modules or self.request.go_sum else 0.95
-        end = time.monotonic() + self.budget.left() * share
-        for place, element in enumerate(asked):
-            seconds = max(0.0, end - time.monotonic()) / (len(asked) - place)
-            found[element.number] = checker.element(element, seconds)
+    def _asked(self, chain: chains.Chain) -> List[Element]:
+        return [row for row in chain.elements if row.kind in (chains.HTTP, chains.FILE)] if not chain.error else []
+
+    def _freshness(self, mine: Sequence[Element], extra: Sequence[Element]) -> List[Dict[str, Any]]:
+        members = [Member(self.prober, element) for element in mine]
+        members += [Member(self.other_prober, element) for element in extra]
+        found: List[Dict[str, Any]] = []
+        for path in dict.fromkeys(path for path, _version in self.canaries):
+            row = compare(path, members, self.origins if self.request.direct else None)
+            found += [row] if row is not None else []
+        return found
+
+    def _rows(
+        self,
+        chain: chains.Chain,
+        found: Mapping[str, List[Check]],
+        checker: Checker,
+        first: Checker,
+        fresh: Sequence[Mapping[str, Any]],
+    ) -> List[Dict[str, Any]]:
         rows: List[Dict[str, Any]] = []
-        for element in self.chain.elements if not self.chain.error else ():
+        numbers = {element.url: element.number for element in self.chain.elements}
+        for element in chain.elements if not chain.error else ():
             if not element.number:
                 continue
-            checks = found.get(element.number, [])
-            if len(asked) > 1 and checks:
-                checks = checks + [checker.freshness(element)]
+            checks = found.get(element.url, [])
+            if checks and fresh:
+                checks = checks + [freshness(element.shown, fresh)]
+            # A candidate that is in the chain as well was examined there.
+            server = first.servers.get(numbers.get(element.url, 0), "") or checker.servers.get(element.number, "")
             rows.append(
                 {
                     "number": element.number,
                     "element": element.shown,
                     "kind": element.kind,
                     "goes_on_after": "any error" if element.falls_back else "404 and 410",
-                    "server": checker.servers.get(element.number, ""),
+                    "server": server,
                     "status": _worst(checks),
                     "checks": [_check_row(check) for check in checks],
                 }
             )
+            if chain is self.others:
+                del rows[-1]["goes_on_after"], rows[-1]["number"]
         return rows
 
     def _database(self) -> Dict[str, str]:
@@ -240,7 +294,7 @@ class _Examination:
         return row
 
     def _way(self) -> explain.Way:
-        return explain.Way(self.prober, self.chain, self.gonosumdb, self.known, self.request.wheres)
+        return explain.Way(self.prober, self.chain, self.gonosumdb, self.known, self.request.wheres, self.origins)
 
     def _completeness(self) -> Dict[str, Any]:
         """Who serves what go.sum names: .mod for its go.mod lines, .zip (without zip: .info) for the others."""
@@ -339,7 +393,16 @@ class _Examination:
             text = "no new module can be verified: " + database["text"]
             hint = "Let a proxy pass it on, open the way to it, or give the projects complete go.sum files"
             self._add("sumdb", "error", database["by"] or "GOSUMDB", text, hint)
+        self._find_egress(rows)
         for way in ways:
+            origin = way["origin"] or {}
+            for problem in (origin.get("ssh") or {}).get("problems", []):
+                hint = "See the origin of the module in explain"
+                self._add("origin-ssh", "warning", way["module"], problem, hint)
+            left = origin.get("token_seconds_left")
+            if left is not None and left < TOKEN_LEFT:
+                text = "the token in %s ends in %d minutes" % (origin["credential"], left // 60)
+                self._add("origin-token", "warning", way["module"], text, "Renew it")
             if way["verdict"] in (explain.FAILS, chains.HANGS):
                 hint = "Look at the steps: the last one shows who stops"
                 self._add("module-fails", "error", way["module"], way["text"], hint)
@@ -356,6 +419,24 @@ class _Examination:
             self._add("go-sum-mismatch", "error", completeness["path"], text, hint)
         order = {"error": 0, "warning": 1, "info": 2}
         self.findings.sort(key=lambda row: order.get(row["severity"], 3))
+
+    def _find_egress(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """What the failures of all proxies have in common: it is not them."""
+        states = [
+            {check["name"]: check for check in row["checks"]}
+            for row in rows
+            if row["kind"] == chains.HTTP and row["checks"]
+        ]
+        if not states or any("dns" not in row or (row["dns"]["value"] or {}).get("forward") for row in states):
+            return
+        where = "this agent"
+        if all(row["dns"]["status"] == FAIL for row in states):
+            text = "no proxy's name resolves here"
+            hint = "Correct the resolvers; where only a forward proxy looks names up, set HTTPS_PROXY for the account"
+            self._add("egress-dns", "error", where, text, hint)
+        elif all(row["tcp"]["status"] == FAIL for row in states):
+            text = "names resolve, but no proxy can be connected to: a firewall keeps this agent in"
+            self._add("egress-blocked", "error", where, text, "Open the way, or set HTTPS_PROXY to the forward proxy")
 
     def _summary(self, rows: Sequence[Mapping[str, Any]], ways: Sequence[Mapping[str, Any]], completeness: Any) -> str:
         if self.chain.error:
@@ -409,6 +490,8 @@ def examine_as(account: Account, request: Request) -> Dict[str, Any]:
         raise OSError(answer["errno"], answer["text"], answer["path"])
     result: Dict[str, Any] = answer["result"]
     values = dict(request.settings, GOPROXY=request.goproxy)
+    # Only those that are set somewhere: a login's HOME is none of them.
+    values.update({name: value for name, value in request.environ.items() if name in request.wheres})
     result["settings"] = {
         name: {"value": mask_value(name, value), "where": request.wheres.get(name, "")}
         for name, value in sorted(values.items())

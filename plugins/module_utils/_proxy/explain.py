@@ -12,6 +12,7 @@ from .._go import dirhash, modpath
 from . import chain as chains
 from . import sumdb, wire
 from .chain import FAILED, FOUND, HANGS, UNKNOWN, Answer, Chain, Element, Walk
+from .direct import Origins
 from .probe import Prober, Zip, listed, newest
 
 SERVED = "served"
@@ -20,14 +21,26 @@ DIRECT = "direct"
 
 
 class Way:
-    """Explains one module version. known: the go.sum lines that are trusted already, as a text."""
+    """Explains one module version. known: the go.sum lines that are trusted already, as a text.
 
-    def __init__(self, prober: Prober, chain: Chain, gonosumdb: str, known: bytes, wheres: Mapping[str, str]) -> None:
+    origins: looks at repositories.
+    """
+
+    def __init__(
+        self,
+        prober: Prober,
+        chain: Chain,
+        gonosumdb: str,
+        known: bytes,
+        wheres: Mapping[str, str],
+        origins: Origins,
+    ) -> None:
         self.prober = prober
         self.chain = chain
         self.gonosumdb = gonosumdb
         self.known = known
         self.wheres = wheres
+        self.origins = origins
         self.steps: List[Dict[str, Any]] = []
         self.served: List[Element] = []
 
@@ -37,9 +50,24 @@ class Way:
         row: Dict[str, Any] = {"module": label, "verdict": UNKNOWN, "text": "", "steps": self.steps}
         row["private"] = chains.matches(self.prober.gonoproxy, path)
         verdict, text = self._run(path, version)
+        row["origin"] = None
+        if verdict == DIRECT:
+            verdict, text = self._direct(path, version, row, text)
         row["verdict"], row["text"] = verdict, text
         row["served_by"] = list(dict.fromkeys(element.shown for element in self.served))
         return row
+
+    def _direct(self, path: str, version: str, row: Dict[str, Any], text: str) -> Tuple[str, str]:
+        """What comes of it at the module's own repository; fills ``origin``."""
+        found = row["origin"] = self.origins.of(path)
+        where = found["url"] or found["root"] or path
+        if found["accepted"] is False:
+            return FAILS, "direct: %s: %s" % (where, found["text"])
+        versions = self.origins.versions(path)
+        wanted = version != "latest" and not modpath.is_pseudo(version) and modpath.canonical(version) == version
+        if versions is not None and wanted and "+incompatible" not in version and version not in versions:
+            return FAILS, "direct: %s: unknown revision: there is no tag for %s" % (where, version)
+        return DIRECT, "%s; %s" % (text, found["text"]) if found["text"] else text
 
     def _run(self, path: str, version: str) -> Tuple[str, str]:
         if version == "latest":

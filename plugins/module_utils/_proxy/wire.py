@@ -265,7 +265,8 @@ class Client:
     """Asks servers for one account, with the rights of this process.
 
     environ: for SSL_CERT_FILE, SSL_CERT_DIR and forward proxies. request_timeout: seconds for one request.
-    cached_only: whether servers that know the header are told to fetch nothing. resolver: as resolve().
+    cached_only: whether servers that know the header are told to fetch nothing. resolver: as resolve(). verify: whether
+    certificates are. certificate: files of a client certificate and its key, which cmd/go never has, but git may.
     """
 
     def __init__(
@@ -276,6 +277,8 @@ class Client:
         request_timeout: float,
         cached_only: bool = True,
         resolver: Callable[[str, int, int, float], Tuple[List[str], str, float]] = resolve,
+        verify: bool = True,
+        certificate: Tuple[str, str] = ("", ""),
     ) -> None:
         self.budget = budget
         self.credentials = credentials
@@ -284,6 +287,8 @@ class Client:
         self.cached_only = cached_only
         self.forward = Forward(environ)
         self.resolver = resolver
+        self.verify = verify
+        self.certificate = certificate
         self._resolved: Dict[Tuple[str, int, int], Tuple[List[str], str, float]] = {}
         self._pool: Dict[Tuple[str, str, int, Optional[Hop]], _Connection] = {}
         self._context: Optional[ssl.SSLContext] = None
@@ -316,6 +321,10 @@ class Client:
             sock.close()
             raise
         return sock
+
+    def connect(self, host: str, port: int) -> socket.socket:
+        """A connected socket to a name or address; raises WireError."""
+        return self._connect(host, port, {})
 
     def _connect(self, host: str, port: int, times: Dict[str, float]) -> socket.socket:
         found: List[str] = []
@@ -354,6 +363,11 @@ class Client:
             if hasattr(context, "hostname_checks_common_name"):
                 context.hostname_checks_common_name = False
             context.set_alpn_protocols(["http/1.1"])
+            if not self.verify:
+                context.check_hostname = False
+                context.verify_mode = ssl.CERT_NONE
+            if self.certificate[0]:
+                self._present(context)
             given = self.environ.get("SSL_CERT_FILE", "")
             loaded = False
             for path in (given,) if given else _CERT_FILES:
@@ -372,6 +386,18 @@ class Client:
             self._context = context
         return self._context
 
+    def _present(self, context: ssl.SSLContext) -> None:
+        cert, key = self.certificate
+
+        def nobody() -> str:  # else OpenSSL would ask at the terminal
+            raise ssl.SSLError("the key has a passphrase")
+
+        try:
+            context.load_cert_chain(cert, key or None, nobody)
+        except (OSError, ssl.SSLError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            raise WireError(TLS, "client certificate %s: %s" % (cert, reason)) from None
+
     def secure(self, sock: socket.socket, host: str, times: Dict[str, float]) -> Tuple[ssl.SSLSocket, Dict[str, Any]]:
         """TLS over a connected socket, and what there is to say about it; raises WireError."""
         started = time.monotonic()
@@ -380,6 +406,9 @@ class Client:
         except ssl.SSLCertVerificationError as error:
             sock.close()
             raise WireError(TLS, "certificate of %s: %s" % (host, error.verify_message or error.reason)) from None
+        except WireError:
+            sock.close()
+            raise
         except ssl.SSLError as error:
             sock.close()
             raise WireError(TLS, "TLS with %s: %s" % (host, error.reason or "failed")) from None
@@ -478,19 +507,23 @@ class Client:
         url: str,
         limit: int = BODY_LIMIT,
         sink: Optional[Callable[[bytes], object]] = None,
-        anonymous: bool = False,
+        credential: Optional[Credential] = None,
+        fresh: bool = False,
     ) -> Reply:
         """The reply to a GET, redirects followed as Go follows them. Never raises for what a server does.
 
-        limit: bytes of the body that are kept. sink: is given the whole body, piece by piece. anonymous: no credential.
+        limit: bytes of the body that are kept. sink: is given the whole body, piece by piece. credential: instead of
+        the account's. fresh: on a connection of its own.
         """
         reply = Reply(quiet_url(url))
+        if fresh:
+            self.close()
         started = time.monotonic()
         try:
             if url.lower().startswith("file:"):
                 self._file(url, reply, limit, sink)
             else:
-                self._follow(url, reply, limit, sink, anonymous)
+                self._follow(url, reply, limit, sink, credential)
         except WireError as error:
             reply.error, reply.text = error.kind, str(error)
         reply.times["total"] = (time.monotonic() - started) * 1000
@@ -539,13 +572,18 @@ class Client:
         reply.body = bytes(kept)
 
     def _follow(
-        self, url: str, reply: Reply, limit: int, sink: Optional[Callable[[bytes], object]], anonymous: bool
+        self,
+        url: str,
+        reply: Reply,
+        limit: int,
+        sink: Optional[Callable[[bytes], object]],
+        credential: Optional[Credential],
     ) -> None:
         parts = _split(url)
         if parts.scheme == "http" and "@" in parts.netloc:
             raise WireError(INSECURE, "refusing to pass credentials to insecure URL: " + quiet_url(url))
         first = parts
-        reply.credential = NONE if anonymous else self.credentials.for_url(url)
+        reply.credential = self.credentials.for_url(url) if credential is None else credential
         headers = dict(reply.credential.headers)
         while True:
             status, location = self._one(parts, headers, reply, limit, sink)
