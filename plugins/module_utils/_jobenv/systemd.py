@@ -132,9 +132,9 @@ def find(request: base.Request) -> base.Found:
     missing: List[base.NotReached] = []
     if request.paths:
         for path in request.paths:
-            unit = unit_of(path)
-            who = "processes of %s" % unit if unit else "processes of the unit that includes this file"
-            places.append(base.Place(NAME, path, "", "", who, "host" if unit else "", THEN % (unit or "it"), unit))
+            owner = unit_of(path)
+            who = "processes of %s" % (owner or "the unit that includes this file")
+            places.append(base.Place(NAME, path, "", "", who, "host" if owner else "", THEN % (owner or "it"), owner))
         return base.Found(places, missing, [])
     named = [name if name.endswith(".service") else name + ".service" for name in request.names]
     runners = services.unit_names(request.root)
