@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 from .._go import dirhash, modpath
 from . import chain as chains
 from . import sumdb, wire
-from .chain import FAILED, FOUND, HANGS, UNKNOWN, Answer, Chain, Element, Walk
+from .chain import FAILED, FOUND, HANGS, MISSING, UNKNOWN, Answer, Chain, Element, Walk
 from .direct import Origins
 from .probe import Prober, Zip, listed, newest
 
@@ -70,7 +70,8 @@ class Way:
         return DIRECT, "%s; %s" % (text, found["text"]) if found["text"] else text
 
     def _run(self, path: str, version: str) -> Tuple[str, str]:
-        if version == "latest":
+        queried = version == "latest"
+        if queried:
             version, ended = self._latest(path)
             if ended is not None:
                 return ended
@@ -97,7 +98,8 @@ class Way:
             zips.append(found)
             return answer
 
-        for name, ask in (("info", info), ("mod", mod)):
+        # Who said what is latest has said its .info.
+        for name, ask in (("info", info), ("mod", mod))[queried:]:
             ended = self._walk(name, ask, replies)
             if ended is not None:
                 return ended
@@ -117,24 +119,29 @@ class Way:
         return " and ".join(dict.fromkeys(element.shown for element in self.served))
 
     def _latest(self, path: str) -> Tuple[str, Optional[Tuple[str, str]]]:
-        versions: List[str] = []
+        """The version, or the verdict. One element must answer all of it (modload.queryProxy), up to the .info."""
+        version = ""
         replies: Dict[str, Optional[wire.Reply]] = {}
 
         def ask(element: Element) -> Answer:
+            nonlocal version
             answer, replies["latest"] = self.prober.versions(element, path)
             reply = replies["latest"]
-            versions[:] = listed(reply.body)[0] if reply is not None and reply.ok else []
-            if answer.state == FOUND and not versions:
-                answer, said = self.prober.latest(element, path)
-                versions[:] = [said] if said else []
+            if answer.state != FOUND or reply is None:
+                return answer
+            version = newest(listed(reply.body)[0])
+            if not version:
+                answer, version = self.prober.latest(element, path)
+                if answer.state == MISSING:  # modload.NoMatchingVersionError, which is no fs.ErrNotExist
+                    return Answer(FAILED, "no matching versions for query latest")
+                if answer.state != FOUND:
+                    return answer
+            answer, reply = self.prober.info(element, path, version)
+            self._step("info", element.shown, reply, None, answer.text, False)
             return answer
 
         ended = self._walk("latest", ask, replies)
-        if ended is not None:
-            return "", ended
-        if not versions:
-            return "", (FAILS, "%s@latest: no versions" % path)
-        return newest(versions), None
+        return version, ended
 
     # Steps
 
