@@ -8,7 +8,6 @@ import base64
 import json
 import os
 import pathlib
-import subprocess
 import tempfile
 import time
 from typing import Any, ClassVar, Dict, List, Tuple
@@ -17,7 +16,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.gofleet.cache.plugins.module_utils._go import toolchain
 from ansible_collections.gofleet.cache.plugins.module_utils._proxy import checks, doctor, probe, wire
 from ansible_collections.gofleet.cache.tests.fixtures import fault_proxy as server
 from ansible_collections.gofleet.cache.tests.fixtures import goproxy
@@ -508,123 +506,6 @@ def test_no_answer_of_a_server_makes_it_raise(replies: List[Tuple[int, bytes, Di
         result = look(value, zip=True, max_requests=10**6, modules=[LIB, "example.com/lib@latest"], settings=settings)
     json.dumps(result)
     assert {way["verdict"] for way in result["explain"]} <= {"served", "fails", "direct", "unknown"}
-
-
-# The same through the real go command
-
-
-def _go(go: str, value: str, verifier: str, folder: pathlib.Path, **more: str) -> bool:
-    environ = {
-        **more,
-        "PATH": os.environ["PATH"],
-        "HOME": str(folder),
-        "GOPROXY": value,
-        "GOSUMDB": verifier,
-        "GOTOOLCHAIN": "local",
-        "GOFLAGS": "-modcacherw",
-        "GOENV": "off",
-        "GOTELEMETRY": "off",
-    }
-    command = [go, "mod", "download", "-x", LIB]
-    done = subprocess.run(
-        command,
-        env=environ,
-        cwd=str(folder),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        timeout=120,
-        check=False,
-    )
-    return done.returncode == 0
-
-
-ROWS: List[str] = [
-    "{u}/st/404,{u}/ok",
-    "{u}/st/410,{u}/ok",
-    "{u}/st/403,{u}/ok",
-    "{u}/st/403|{u}/ok",
-    "{u}/st/500,{u}/ok",
-    "{u}/st/429|{u}/ok",
-    "{u}/nowhere,{u}/ok",
-    "{u}/html,{u}/ok",
-    "{u}/html|{u}/ok",
-    "{u}/drop,{u}/ok",
-    "{u}/drop|{u}/ok",
-    "{u}/short,{u}/ok",
-    "{u}/slow|{u}/ok",
-    "{u}/slow,{u}/ok",
-    "{u}/redir",
-    "{u}/loop,{u}/ok",
-    "{u}/wronginfo,{u}/ok",
-    "{u}/wronginfo|{u}/ok",
-    "{u}/wrongmod",
-    "{u}/badzip",
-    "{u}/cutzip",
-    "{u}/sumok",
-    "{u}/sum403,{u}/sumok",
-    "{u}/sum403|{u}/sumok",
-    "{u}/sum500|off",
-    "{u}/sumlies",
-    "{u}/sumforged",
-    "{u}/sumtiles",
-    "{u}/sumempty",
-    "http://127.0.0.1:1,{u}/ok",
-    "http://127.0.0.1:1|{u}/sumok",
-    " {u}/sumok , ,",
-    "{u}/st/404,off",
-    ",",
-    "/abs/path",
-    "{u}/sumok,nonsense",
-]
-
-
-@pytest.mark.parametrize("row", ROWS)
-def test_the_verdict_is_that_of_the_real_go(
-    go_binary: str, site: server.Running, tmp_path: pathlib.Path, row: str
-) -> None:
-    # Rows that are about module files take the sums from the last element, or need none.
-    value = row.format(u=site.url)
-    verifier = site.database.verifier if "sum" in row or "bad" in row or "cut" in row or "wrongmod" in row else "off"
-    result = look(value, zip=True, cached_only=False, samples=0, modules=[LIB], settings={"GOSUMDB": verifier})
-    way = result["explain"][0]
-    assert way["verdict"] in ("served", "fails"), way
-    assert (way["verdict"] == "served") is _go(go_binary, value, verifier, tmp_path), way
-
-
-@pytest.mark.parametrize(
-    ("value", "machine"),
-    [
-        ("{u}/auth", "127.0.0.1:{p}"),
-        ("{u}/auth", "127.0.0.1"),
-        ("{u}/auth", "other.test"),
-        ("{u}/auth,{u}/ok", "127.0.0.1"),
-        ("{u}/auth|{u}/ok", "127.0.0.1"),
-        ("https://{login}127.0.0.1:{p}/auth", "127.0.0.1"),
-        ("https://wrong:login@127.0.0.1:{p}/auth", "127.0.0.1:{p}"),
-        ("{u}/away,{u}/ok", "127.0.0.1"),
-        ("{u}/redir", "127.0.0.1"),
-        ("{u}/st/404,{u}/ok", "127.0.0.1"),
-        ("http://{login}127.0.0.1:{p}/ok,{u}/ok", "127.0.0.1"),
-        ("http://{login}127.0.0.1:{p}/ok|{u}/ok", "127.0.0.1"),
-    ],
-)
-def test_the_verdict_with_credentials_is_that_of_the_real_go(
-    go_binary: str,
-    secure: server.Running,
-    certificate: pathlib.Path,
-    tmp_path: pathlib.Path,
-    value: str,
-    machine: str,
-) -> None:
-    login = "%s:%s@" % (server.USER, server.PASSWORD)
-    value = value.format(u=secure.url, p=secure.port, login=login)
-    environ = dict(_netrc(tmp_path, machine.format(p=secure.port)), SSL_CERT_FILE=str(certificate))
-    told = subprocess.run([go_binary, "version"], stdout=subprocess.PIPE, check=True, timeout=60).stdout.decode()
-    settings = {"GOAUTH": "netrc" if toolchain.release(told.split()[2]) >= (1, 24) else ""}
-    result = look(value, zip=True, cached_only=False, samples=0, modules=[LIB], environ=environ, settings=settings)
-    way = result["explain"][0]
-    assert way["verdict"] in ("served", "fails"), way
-    assert (way["verdict"] == "served") is _go(go_binary, value, "off", tmp_path, **environ), way
 
 
 def test_googles_proxy_is_asked_at_its_endpoint_for_what_is_cached(site: server.Running) -> None:
