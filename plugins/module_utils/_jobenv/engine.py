@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import fnmatch
 import os
 import posixpath
 import re
@@ -23,6 +24,14 @@ from . import KINDS, RUNNERS, base, jenkins
 AUTO = "auto"
 #: What V(auto) looks for: the runners' own configuration. Services are added where it does not cover them.
 _AUTO_KINDS = ("gitlab", "github", "azure", "buildkite")
+
+#: Units of the runners whose configuration needs no restart, so that its places name no service.
+_UNITS = {
+    "gitlab": "gitlab-runner*",
+    "github": "actions.runner.*",
+    "azure": "vsts.agent.*",
+    "buildkite": "buildkite-agent*",
+}
 
 #: Seconds that a child with an account's rights may take: longer than it may wait for the lock.
 CHILD_SECONDS = 45.0
@@ -192,25 +201,20 @@ def _with_services(
     kinds: Sequence[str], request: base.Request, places: List[base.Place], missing: List[base.NotReached]
 ) -> Tuple[List[base.Place], List[base.NotReached]]:
     # What the runners' own files know about where their jobs run says more than the unit's name.
-    own = [place for place in places if place.kind in RUNNERS and place.service]
+    own = [place for place in places if place.kind in RUNNERS]
     if "systemd" in kinds:
-        own += [
-            place
-            for name in _AUTO_KINDS
-            for place in KINDS[name].find(base.Request(root=request.root)).places
-            if place.service
-        ]
+        own += [place for name in _AUTO_KINDS for place in KINDS[name].find(base.Request(root=request.root)).places]
     else:
         wanted = request.names
         units = [name for name in wanted if services.read_unit(_service(name), request.root) is not None]
         if not wanted or units:
             found = KINDS["systemd"].find(base.Request(names=tuple(units), root=request.root))
-            covered = {place.service for place in own}
+            covered = [unit.service for unit in found.places if any(_serves(place, unit.service) for place in own)]
             places += [place for place in found.places if place.service not in covered]
             missing += [item for item in found.not_reached if not any(unit in item.who for unit in covered)]
     kept: List[base.Place] = []
     for place in places:
-        jobs = {item.where_jobs_run for item in own if item.service == place.service}
+        jobs = {item.where_jobs_run for item in own if _serves(item, place.service)}
         if place.kind != "systemd" or request.paths or not jobs or jobs == {"host"}:
             kept.append(place)
         elif jobs == {"container"}:
@@ -220,6 +224,21 @@ def _with_services(
         else:
             kept.append(place._replace(where_jobs_run=""))
     return kept, missing
+
+
+def _serves(place: base.Place, unit: str) -> bool:
+    """Whether a place of a runner belongs to the unit."""
+    if place.service or place.kind not in _UNITS:
+        return place.service == unit
+    return fnmatch.fnmatchcase(unit, _UNITS[place.kind])
+
+
+def unit_for(place: base.Place, root: str) -> str:
+    """The unit of the runner that a place belongs to, '' where none or more than one may be."""
+    if place.service or place.kind not in _UNITS:
+        return place.service
+    found = [name for name in services.unit_names(root) if _serves(place, name)]
+    return found[0] if len(found) == 1 else ""
 
 
 def _service(name: str) -> str:

@@ -73,6 +73,7 @@ class _Seen(NamedTuple):
     account: Account
     source: str
     notes: Tuple[str, ...] = ()
+    origins: Mapping[str, str] = {}
 
 
 class Prover:
@@ -97,6 +98,7 @@ class Prover:
         for name, wanted in sorted(changes.items()):
             found = seen.environ.get(name)
             where = place.path if found is not None and found == given.get(name) else seen.source
+            where = seen.origins.get(name, where)
             shown.append(Variable(name, _shown(name, wanted), _shown(name, found), False, where))
         by, go = "environment", ""
         settings: Dict[str, evaluate.Setting] = {}
@@ -144,23 +146,25 @@ class Prover:
         seen = self._of_service(place, None, {})
         environ = dict(seen.environ)
         notes = seen.notes
+        origins = dict(seen.origins, **dict.fromkeys(given, place.path))
         if place.kind == "buildkite" and not self.check and edited.after is not None:
             # The agent sources the hook; so do we.
             few = {name: environ[name] for name in environ if name in engine.SHOWN or name in _basics(seen.account)}
             sourced, note = self._source(seen.account, place.path, few, "bash")
             if sourced is not None:
-                return _Seen(sourced, seen.account, place.path, notes)
+                return _Seen(sourced, seen.account, place.path, notes, origins)
             notes += (note,)
         environ.update(given)
-        return _Seen(environ, seen.account, place.path, (*notes, _FILES_ONLY))
+        return _Seen(environ, seen.account, place.path, (*notes, _FILES_ONLY), origins)
 
     def _of_service(self, place: base.Place, edited: Optional[engine.Edited], given: Dict[str, str]) -> _Seen:
         root = systemd.root_of(place.path, systemd.FOLDER) if place.kind == systemd.NAME else self.root
-        unit = self._unit(place, root or "", edited) if place.service and root is not None else None
+        name = engine.unit_for(place, self.root)
+        unit = self._unit(name, place, root or "", edited) if name and root is not None else None
         if unit is None:
             owner = accounts.registered(place.owner) if place.owner else None
             account = owner or self.fallback
-            why = "there is no unit %s here" % place.service if place.service else "no service is known for it"
+            why = "there is no unit %s here" % name if name else "no service is known for it"
             return _Seen(dict(_basics(account), **given), account, place.path, (why + "; only this file was read",))
         notes = list(unit.problems)
         user = unit.user or "root"
@@ -174,10 +178,13 @@ class Prover:
             environ.update(services.login_environment()[0])
         else:
             environ.update(unit.environ)
-        return _Seen(environ, account, ", ".join(unit.sources) or place.service, tuple(notes))
+        origins = {} if unit.jobs_user else _origins(unit.sources, environ)
+        if edited is not None:
+            origins.update({key: place.path for key in given if environ.get(key) == given[key]})
+        return _Seen(environ, account, ", ".join(unit.sources) or name, tuple(notes), origins)
 
-    def _unit(self, place: base.Place, root: str, edited: Optional[engine.Edited]) -> Any:
-        unit = services.read_unit(place.service, root)
+    def _unit(self, name: str, place: base.Place, root: str, edited: Optional[engine.Edited]) -> Any:
+        unit = services.read_unit(name, root)
         if unit is None or edited is None or not self.check or not edited.changed:
             return unit
         # The files as they will be, in a folder of our own.
@@ -190,7 +197,7 @@ class Prover:
                 _put(copy + source[len(root) :], data)
             if edited.after is not None:
                 _put(copy + place.path[len(root) :], edited.after)
-            planned = services.read_unit(place.service, copy)
+            planned = services.read_unit(name, copy)
             if planned is None:
                 return unit
             planned.problems = list(unit.problems)
@@ -342,6 +349,22 @@ def _basics(account: Account) -> Dict[str, str]:
         "SHELL": account.shell or "/bin/sh",
         "PATH": evaluate.SAFE_PATH,
     }
+
+
+def _origins(paths: Sequence[str], environ: Mapping[str, str]) -> Dict[str, str]:
+    """name -> the last of a unit's files that gives the value which the environment has."""
+    found: Dict[str, str] = {}
+    for path in paths:
+        try:
+            data = read_file(path)
+            if path.endswith((".service", ".conf")):
+                values = systemd.KIND.read(data, "")
+            else:
+                values = services.parse_environment_file(data.decode("utf-8", "replace"))
+        except (OSError, base.BadPlace):
+            continue
+        found.update({name: path for name, value in values.items() if environ.get(name) == value})
+    return found
 
 
 def _put(path: str, data: bytes) -> None:
