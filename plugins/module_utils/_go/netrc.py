@@ -790,22 +790,30 @@ def overrides(where: Target, names: Sequence[str] = ()) -> tuple[list[Override],
                 origin = "NETRC" if environ.get("NETRC") else "HOME"
                 result.append(Override(origin, where.path, path, evaluate.PROCESS, source, who))
             return
-        seen = evaluate.effective(account, environ, chain, fs=files_for(account.uid, account.gid), source=source)
-        setting = seen.get("GOAUTH")
+        files = files_for(account.uid, account.gid)
+        setting = evaluate.effective(account, environ, chain, fs=files, source=source).get("GOAUTH")
         if setting is not None and not uses_netrc(setting.value):
             result.append(Override("GOAUTH", "netrc", mask(setting.value), setting.origin, setting.where, who))
 
+    seen, notes = readers(account, names)
+    for environ, who, source in seen:
+        look(environ, who, source)
+    return result, notes
+
+
+def readers(account: Account, names: Sequence[str] = ()) -> tuple[list[tuple[dict[str, str], str, str]], list[str]]:
+    """The environments of the account's sessions and services, each with whose it is and what sets it; and notes."""
     mine = account.uid == os.geteuid()
     who = "sessions like this one" if mine else "login sessions"
-    environ = configure.environment_of(account)
-    look(environ, who, "the environment of this session" if mine else "/etc/environment")
+    source = "the environment of this session" if mine else "/etc/environment"
+    result = [(configure.environment_of(account), who, source)]
     discovered, notes = services.discover(names)
     for service in discovered:
         if service.state == "missing":
             notes.append("%s: %s" % (service.name, "; ".join(service.problems)))
         elif service.uid == account.uid:
             source = "its process environment (%s)" % (", ".join(service.sources) or service.kind)
-            look(dict(service.environ), "the processes of %s" % service.name, source)
+            result.append((dict(service.environ), "the processes of %s" % service.name, source))
     return result, notes
 
 
