@@ -69,8 +69,10 @@ def _parts(rows: List[_toml.Table]) -> List[str]:
         part = name or "runner"
         if not name or names.count(name) > 1:
             same = [row.get("id") for row, other in zip(rows, names) if other == name]
-            named = isinstance(number, int) and number > 0 and same.count(number) == 1
-            part = "%s (id %d)" % (part, number) if named else "%s (number %d)" % (part, i + 1)
+            if isinstance(number, int) and number > 0 and same.count(number) == 1:
+                part = "%s (id %d)" % (part, number)
+            else:
+                part = "%s (number %d)" % (part, i + 1)
         while part in found:
             part += " (number %d)" % (i + 1)
         found.append(part)
@@ -207,10 +209,10 @@ def _with_array(document: _Document, row: _toml.Table, part: str, array: str) ->
     indent = text[start : line.start]
     if text.startswith("[", line.start):
         indent += "  "  # only the header is there; the runner itself indents by two
-    end = "\r\n" if text[: line.end].endswith("\r\n") else "\n"
+    newline = "\r\n" if text[: line.end].endswith("\r\n") else "\n"
     new = "%s%s = %s" % (indent, _KEY, array)
     if text[: line.end].endswith("\n"):
-        return text[: line.end] + new + end + text[line.end :]
+        return text[: line.end] + new + newline + text[line.end :]
     return text + ("\r\n" if "\r\n" in text else "\n") + new
 
 
@@ -237,18 +239,20 @@ def _with(text: str, spans: List[_toml.Span], whole: _toml.Span, item: str) -> s
         inside = text[whole.start + 1 : whole.end - 1]
         if "#" not in inside:
             return text[: whole.start] + "[" + item + "]" + text[whole.end :]
-        at = whole.end - 1
-        return text[:at] + ("" if inside.endswith("\n") else "\n") + item + text[at:]
+        # Only comments are in it: on a line of its own, in front of the bracket's.
+        at = text.rfind("\n", 0, whole.end) + 1
+        newline = "\r\n" if text[:at].endswith("\r\n") else "\n"
+        return text[:at] + text[at : whole.end - 1] + item + newline + text[at:]
     last = spans[-1].end
     comma = _comma(text, last, whole.end)
     line = text.rfind("\n", 0, spans[-1].start) + 1
-    if line <= whole.start or text[line : spans[-1].start].strip():
-        gap = " "
-        at = last if comma < 0 else comma + 1
-    else:
+    at = last if comma < 0 else comma + 1
+    gap = " "
+    behind = _line_end(text, at, whole.end - 1)
+    if line > whole.start and not text[line : spans[-1].start].strip() and text[behind] in "\r\n":
         # One item a line: behind what else stands on the last item's line.
         gap = ("\r\n" if text[:line].endswith("\r\n") else "\n") + text[line : spans[-1].start]
-        at = _line_end(text, last if comma < 0 else comma + 1, whole.end - 1)
+        at = behind
     if comma < 0:
         return text[:last] + "," + text[last:at] + gap + item + text[at:]
     return text[:at] + gap + item + "," + text[at:]

@@ -102,9 +102,9 @@ class _Entry(NamedTuple):
 class _Map(NamedTuple):
     """The serialised map: its property, its number and its entries; all None where there is none."""
 
-    list: Optional[_Element]
+    of: Optional[_Element]
     property: Optional[_Element]
-    count: Optional[_Element]
+    number: Optional[_Element]
     entries: List[_Entry]
 
 
@@ -299,7 +299,7 @@ def _with(text: str, name: str, value: str) -> str:
             if entry.name == name:
                 return text
             return text[: entry.key.start] + _string(name) + text[entry.key.end :]
-    count = found.count
+    count = found.number
     if count is None:
         raise base.BadPlace("the environment variables have no number; save the node's page in Jenkins once")
     later = [entry for entry in found.entries if _order(entry.name) > _order(name)]
@@ -356,7 +356,7 @@ def _with_property(text: str) -> str:
 def _without(text: str, name: str) -> str:
     found = _map(_parse(text), text)
     for entry in found.entries:
-        if entry.name != name or found.count is None:
+        if entry.name != name or found.number is None:
             continue
         if len(found.entries) == 1 and found.property is not None and not _referred(text, found.property):
             return _without_property(text)
@@ -364,7 +364,7 @@ def _without(text: str, name: str) -> str:
         between = text[entry.key.end : entry.content.start]
         between = between if between.strip() else ""
         text = text[: entry.key.start - len(gap)] + between + text[entry.content.end :]
-        count = found.count
+        count = found.number
         return text[: count.start] + "<int>%d</int>" % (len(found.entries) - 1) + text[count.end :]
     return text
 
@@ -377,13 +377,13 @@ def _referred(text: str, element: _Element) -> bool:
 
 def _without_property(text: str) -> str:
     there = _map(_parse(text), text)
-    if there.property is None or there.list is None:
+    if there.property is None or there.of is None:
         return text
     start = there.property.start - len(_gap(text, there.property.start))
-    inside = text[there.list.inner : start] + text[there.property.end : there.list.close]
+    inside = text[there.of.inner : start] + text[there.property.end : there.of.close]
     if inside.strip():
         return text[:start] + text[there.property.end :]
-    return text[: there.list.inner - 1] + "/>" + text[there.list.end :]
+    return text[: there.of.inner - 1] + "/>" + text[there.of.end :]
 
 
 def is_remote(place: base.Place) -> bool:
