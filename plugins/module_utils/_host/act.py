@@ -38,7 +38,8 @@ class Terms(NamedTuple):
     stop: Callable[[], bool] = core.never
 
 
-def _lock(fd: int) -> None:
+def lock(fd: int) -> None:
+    """Keeps every other cleaner out of the cache with the root *fd*. Raises Held."""
     try:
         # The kernel drops the lock when this process ends, however it ends (flock(2)).
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -88,7 +89,7 @@ def carry_out(
     the rights of another (uid, gid); they follow, unless something went wrong before. Raises Held.
     """
     root = cache.root
-    _lock(root.fd)
+    lock(root.fd)
     try:
         out = _as_owner(host, cache, details, terms, (root.uid, root.gid), work)
         for owner, part in others:

@@ -36,6 +36,9 @@ class Kind(NamedTuple):
     ``ask`` adds what the rest of the agent knows of a cache's use (None: nothing does), before ``link``.
     ``undo`` brings back what a run had put into quarantine (None: this kind has none).
     ``trim_days`` is after how many days without use Go itself removes entries (0: it never does).
+    ``stranger`` names the first thing in a cache's upper folders that is no part of it ('': nothing), so that such a
+    tree is not moved (None: this kind never is). ``promised`` is the SHA-256 that a file's path promises ('': none).
+    ``is_bare`` says whether an opened cache holds nothing but its empty frame (None: its frame is worth keeping).
     """
 
     name: str
@@ -49,6 +52,9 @@ class Kind(NamedTuple):
     ask: Optional[Callable[[Survey, Around], Survey]] = None
     apart: bool = False
     place: Optional[Callable[[str], Optional[Root]]] = None
+    stranger: Optional[Callable[[int], str]] = None
+    promised: Callable[[str], str] = lambda _path: ""
+    is_bare: Optional[Callable[[int], bool]] = None
 
 
 def _nothing(_seen: Survey) -> None:
@@ -67,6 +73,9 @@ KINDS: Dict[str, Kind] = {
             build_evict.apply,
             5,  # cmd/go/internal/cache/cache.go, trimLimit
             build_undo.undo,
+            stranger=go_build.stranger,
+            promised=go_build.promised,
+            is_bare=go_build.is_bare,
         ),
         Kind(
             go_mod.KIND,
@@ -77,6 +86,7 @@ KINDS: Dict[str, Kind] = {
             mod_evict.apply,
             undo=mod_undo.undo,
             ask=mod_neighbours.ask,
+            stranger=go_mod.stranger,
         ),
         Kind(
             go_work.KIND,

@@ -9,6 +9,7 @@ Source: cmd/go/internal/cache/cache.go (Open, fileName, putIndexEntry, Trim) and
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import stat
 from typing import List, Optional
@@ -92,3 +93,42 @@ def _content(name: str, fd: int) -> Optional[bytes]:
 def _is_file(name: str, fd: int) -> bool:
     st = dirs.lstat_or_none(name, fd)
     return st is not None and stat.S_ISREG(st.st_mode)
+
+
+def stranger(fd: int) -> str:
+    """The first name at the top of an opened build cache that Go does not put there; '' where there is none."""
+    for name in sorted(dirs.names(fd)):
+        st = dirs.lstat_or_none(name, fd)
+        if st is not None and name not in OWN and not (SHARD.match(name) and stat.S_ISDIR(st.st_mode)):
+            return name
+    return ""
+
+
+def promised(path: str) -> str:
+    """The SHA-256 that the file at *path* below a build cache's root has, '' where its name does not tell."""
+    name = path.rpartition("/")[2]
+    return name[:64] if ENTRY.match(name) and name.endswith("-d") and path == "%s/%s" % (name[:2], name) else ""
+
+
+def is_bare(fd: int) -> bool:
+    """Whether an opened build cache holds Go's own small files and empty folders only."""
+    for name in dirs.names(fd):
+        st = dirs.lstat_or_none(name, fd)
+        if st is None:
+            continue
+        if not stat.S_ISDIR(st.st_mode):
+            if name not in OWN or not stat.S_ISREG(st.st_mode):
+                return False
+            continue
+        if not SHARD.match(name) and name != "fuzz":
+            return False
+        try:
+            inner = dirs.open_dir(name, fd)
+        except OSError:
+            return False
+        try:
+            if os.listdir(inner):
+                return False
+        finally:
+            os.close(inner)
+    return True

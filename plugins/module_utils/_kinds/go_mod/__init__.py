@@ -99,3 +99,32 @@ def _leads_to_versions(fd: int, depth: int, budget: List[int]) -> bool:
         finally:
             os.close(child)
     return False
+
+
+def stranger(fd: int) -> str:
+    """The first thing in an opened module cache that lies where Go has folders only; '' where there is none.
+
+    Above the versions' trees (``path@version``) Go makes nothing but folders.
+    """
+    return _stranger(fd, "", 0)
+
+
+def _stranger(fd: int, path: str, depth: int) -> str:
+    for name in sorted(dirs.names(fd)):
+        where = path + name
+        st = dirs.lstat_or_none(name, fd)
+        if st is None or where == "cache" or (stat.S_ISDIR(st.st_mode) and "@" in name):
+            continue
+        if not stat.S_ISDIR(st.st_mode) or name.startswith(".") or depth > 64:
+            return where
+        try:
+            child = dirs.open_dir(name, fd)
+        except OSError:
+            return where
+        try:
+            found = _stranger(child, where + "/", depth + 1)
+        finally:
+            os.close(child)
+        if found:
+            return found
+    return ""
