@@ -169,15 +169,15 @@ class Prober:
         if not self.client.cached_only or element.kind != chains.HTTP:
             return False
         if element.number not in self.athens:
-            # Athens tells its version there (gomods/athens pkg/build) and does not know the header.
+            # Athens tells its version there (gomods/athens pkg/build), one built by go install an empty object; it does
+            # not know the header.
             reply = self.client.get(join(element.url, "version"), limit=4096)
             if reply.error == wire.SPENT:
                 return True
             try:
-                keys = set(json_object(reply.body)) if reply.ok else set()
+                self.athens[element.number] = reply.ok and set(json_object(reply.body)) <= {"version", "date"}
             except ValueError:
-                keys = set()
-            self.athens[element.number] = "version" in keys and keys <= {"version", "date"}
+                self.athens[element.number] = False
         return self.athens[element.number]
 
     # Answers as Go takes them

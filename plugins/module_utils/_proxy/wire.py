@@ -86,7 +86,7 @@ class Reply:
 
     times: milliseconds of dns, connect, tls, first (byte) and total. body: at most the limit that was asked for, and
     ``cut`` tells whether there was more. size: bytes received. url, text: fit to be shown. tls: version, issuer, days
-    left, where a TLS connection was made anew. reused: whether an open connection was used.
+    left of a TLS connection. reused: whether an open connection was used.
     """
 
     url: str
@@ -253,6 +253,7 @@ class _Connection:
 
     def __init__(self, sock: socket.socket, host: str) -> None:
         self.sock = sock
+        self.tls: Dict[str, Any] = {}
         self.http = http.client.HTTPConnection(host or "localhost")
         self.http.sock = sock
 
@@ -693,7 +694,7 @@ class Client:
         if kept is not None:
             ready, _w, _x = select.select([kept.sock], [], [], 0)
             if not ready:  # readable without a request: the peer has closed it
-                reply.reused = True
+                reply.reused, reply.tls = True, kept.tls
                 watch.guard(kept.sock)
                 watch.sent = True
                 try:
@@ -717,6 +718,7 @@ class Client:
             sock, reply.tls = self.secure(sock, host, reply.times)
             watch.guard(sock)
         connection = _Connection(sock, host)
+        connection.tls = reply.tls
         watch.sent = True
         try:
             return self._send(connection, parts, target, headers, reply, started)
