@@ -128,6 +128,11 @@ options:
     type: str
     choices: [fail, ignore]
     default: fail
+  run:
+    description:
+      - A label for the edits, as M(gofleet.cache.settings_undo) takes it. Edits with one label are taken back together.
+      - The default is a new label for each call. What is kept are the variables before and after, without credentials.
+    type: str
   strict:
     description:
       - Whether to refuse variables and flags that this version of the collection does not know. With V(false) these
@@ -135,6 +140,7 @@ options:
     type: bool
     default: true
 seealso:
+  - module: gofleet.cache.settings_undo
   - module: gofleet.cache.go_env
   - module: gofleet.cache.netrc_entry
 """
@@ -344,7 +350,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gofleet.cache.plugins.module_utils._fs import system
 from ansible_collections.gofleet.cache.plugins.module_utils._go import configure
-from ansible_collections.gofleet.cache.plugins.module_utils._jobenv import KINDS, base, engine, jenkins, prove
+from ansible_collections.gofleet.cache.plugins.module_utils._jobenv import KINDS, base, engine, jenkins, prove, undo
+from ansible_collections.gofleet.cache.plugins.module_utils._journal import settings as records
 
 MAX_WARNINGS = 20
 
@@ -427,6 +434,7 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
     given = params["settings"] or {}
     # Whatever is refused for holding credentials must not come back in an error or at high verbosity either.
     module.no_log_values.update(configure.secrets(given))
+    label = records.check_label(params["run"]) if params["run"] else records.new_label()
     changes, faults, remarks = engine.prepare(given, params["absent"])
     fatal = [fault for fault in faults if fault.certain or params["strict"]]
     if fatal:
@@ -454,10 +462,13 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
         )
 
     done: t.List[engine.Edited] = []
+    lost: t.List[str] = []
     for edited in planned:
         if edited.changed and not module.check_mode:
             try:
                 edited = engine.write(edited.place, changes, False, login)
+                why = records.record(label, [undo.of_place(edited, changes)])
+                lost += ["%s: cannot be taken back later, because %s" % (edited.place.path, why)] if why else []
             except engine.Failed as error:
                 written = [item.place.path for item in done if item.changed]
                 module.fail_json(msg=str(error), changed=bool(written), written=written)
@@ -472,7 +483,7 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
 
     shown = [_place(edited, changes) for edited in done]
     variables = [variable for proof in proofs for variable in proof.variables]
-    warnings = [fault.text() for fault in faults] + [remark.text() for remark in remarks]
+    warnings = lost + [fault.text() for fault in faults] + [remark.text() for remark in remarks]
     for proof in proofs:
         for variable in proof.variables:
             if not variable.ok:
@@ -532,6 +543,7 @@ def main() -> None:
             "read_back": {"type": "bool", "default": True},
             "goroots": {"type": "list", "elements": "path", "default": []},
             "if_none": {"type": "str", "choices": ["fail", "ignore"], "default": "fail"},
+            "run": {"type": "str"},
             "strict": {"type": "bool", "default": True},
         },
         required_together=[("username", "token")],
@@ -543,7 +555,7 @@ def main() -> None:
         module.fail_json(msg=problem)
     try:
         result = run(module)
-    except (configure.Impossible, engine.Failed, base.BadPlace) as error:
+    except (configure.Impossible, engine.Failed, base.BadPlace, records.BadLabel) as error:
         module.fail_json(msg=str(error))
     else:
         module.exit_json(**result)

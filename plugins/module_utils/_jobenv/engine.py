@@ -275,7 +275,7 @@ def _strays(places: Sequence[base.Place]) -> List[base.NotReached]:
 # --- writing ---------------------------------------------------------------------------------------------------
 
 
-def _writer(place: base.Place) -> Tuple[int, int]:
+def writer(place: base.Place) -> Tuple[int, int]:
     """Whose rights a document is written with. Root writes as root only where nobody else can change the folders."""
     uid, gid = os.geteuid(), os.getegid()
     if uid != 0:
@@ -300,13 +300,21 @@ def _writer(place: base.Place) -> Tuple[int, int]:
     return 0, 0
 
 
-def _edit(place: base.Place, changes: Mapping[str, Optional[str]]) -> atomic.Edit:
+def _due(place: base.Place, data: Optional[bytes], changes: base.Changes, only: Optional[base.Changes]) -> base.Changes:
+    """The changes that are still to be made: where *only* is given, of variables that have these values now."""
+    if only is None:
+        return changes
+    found = KINDS[place.kind].read(data, place.part) if data else {}
+    return {name: value for name, value in changes.items() if found.get(name) == only[name]}
+
+
+def _edit(place: base.Place, changes: base.Changes, only: Optional[base.Changes]) -> atomic.Edit:
     kind = KINDS[place.kind]
 
     def work(data: Optional[bytes]) -> Optional[bytes]:
         if data is None and not kind.creates:
             return None
-        after = kind.edit(data, place.part, changes)
+        after = kind.edit(data, place.part, _due(place, data, changes, only))
         if data is None:
             return after
         return b"" if after is None else after
@@ -314,7 +322,7 @@ def _edit(place: base.Place, changes: Mapping[str, Optional[str]]) -> atomic.Edi
     return work
 
 
-def _verified(place: base.Place, document: Optional[bytes], changes: Mapping[str, Optional[str]]) -> None:
+def _verified(place: base.Place, document: Optional[bytes], changes: base.Changes) -> None:
     """Raises BadPlace where the document does not give what was put in: then the edit has not understood it."""
     if place.kind in RUNNERS:
         return  # what else their documents say is not ours to judge; the proof tells
@@ -351,11 +359,16 @@ def _unlink_empty(real_path: str) -> None:
 
 
 def write(
-    place: base.Place, changes: Mapping[str, Optional[str]], check: bool, login: Optional[jenkins.Login] = None
+    place: base.Place,
+    changes: base.Changes,
+    check: bool,
+    login: Optional[jenkins.Login] = None,
+    only: Optional[base.Changes] = None,
 ) -> Edited:
     """Edits one place with its owner's rights, or says in check mode what would be done.
 
-    Raises Failed. login: for the nodes of a Jenkins controller, which are documents behind its API.
+    Raises Failed. login: for the nodes of a Jenkins controller, which are documents behind its API. only: change a
+    variable only while it has this value (None: is not there).
     """
     if login is not None and remote(place):
         return _write_remote(place, changes, check, login)
@@ -364,18 +377,18 @@ def write(
     def work() -> Dict[str, Any]:
         try:
             change = atomic.update(
-                place.path, _edit(place, changes), check=check, mode=kind.mode, lock_seconds=LOCK_SECONDS
+                place.path, _edit(place, changes, only), check=check, mode=kind.mode, lock_seconds=LOCK_SECONDS
             )
             after = change.after if change.after or not change.changed else None
             if change.changed:
-                _verified(place, after, changes)
+                _verified(place, after, _due(place, change.before, changes, only))
             if change.changed and after is None and not check:
                 _unlink_empty(change.real_path)
             return {"change": atomic.to_json(change._replace(after=after))}
         except (base.BadPlace, atomic.NotWritten) as error:
             return {"error": str(error)}
 
-    uid, gid = _writer(place)
+    uid, gid = writer(place)
     try:
         answer = as_account(uid, gid, work, CHILD_SECONDS) if uid != os.geteuid() else work()
     except OSError as error:
@@ -390,7 +403,7 @@ def write(
     return Edited(place, change.before, change.after, created)
 
 
-def _write_remote(place: base.Place, changes: Mapping[str, Optional[str]], check: bool, login: jenkins.Login) -> Edited:
+def _write_remote(place: base.Place, changes: base.Changes, check: bool, login: jenkins.Login) -> Edited:
     try:
         before = jenkins.load(place, login)
         after = jenkins.KIND.edit(before, place.part, changes)
@@ -406,7 +419,7 @@ def read(place: base.Place, login: Optional[jenkins.Login] = None) -> Optional[b
     try:
         if login is not None and remote(place):
             return jenkins.load(place, login)
-        return files_for(*_writer(place)).read(place.path)
+        return files_for(*writer(place)).read(place.path)
     except FileNotFoundError:
         return None
     except (OSError, base.BadPlace) as error:
@@ -427,7 +440,7 @@ def remote(place: base.Place) -> bool:
 
 
 def plan(
-    places: Sequence[base.Place], changes: Mapping[str, Optional[str]], login: Optional[jenkins.Login] = None
+    places: Sequence[base.Place], changes: base.Changes, login: Optional[jenkins.Login] = None
 ) -> Tuple[List[Edited], List[base.NotReached]]:
     """What the edits would be, and the places whose document is not there to be edited. Raises Failed.
 
@@ -436,7 +449,13 @@ def plan(
     planned: List[Edited] = []
     missing: List[base.NotReached] = []
     for place in places:
-        edited = write(place, changes, True, login) if changes else _untouched(place, login)
+        try:
+            edited = write(place, changes, True, login) if changes else _untouched(place, login)
+        except Failed as error:
+            if changes:
+                raise
+            missing.append(base.NotReached(place.reaches, str(error), "Repair it."))
+            continue
         if edited.after is None and not KINDS[place.kind].creates:
             why = "%s does not exist, and only the runner itself can make it" % place.path
             missing.append(base.NotReached(place.reaches, why, "Register the runner first."))
@@ -447,4 +466,5 @@ def plan(
 
 def _untouched(place: base.Place, login: Optional[jenkins.Login]) -> Edited:
     document = read(place, login)
+    values(place, document)
     return Edited(place, document, document)

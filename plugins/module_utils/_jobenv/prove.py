@@ -18,6 +18,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from types import MappingProxyType
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .._go import accounts, ask, evaluate, names, services, toolchain
@@ -73,7 +74,7 @@ class _Seen(NamedTuple):
     account: Account
     source: str
     notes: Tuple[str, ...] = ()
-    origins: Mapping[str, str] = {}
+    origins: Mapping[str, str] = MappingProxyType({})
 
 
 class Prover:

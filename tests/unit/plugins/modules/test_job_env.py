@@ -154,6 +154,15 @@ def test_nothing_asked_for_changes_nothing_and_reports(run: Run, tmp_path: Path)
     assert tree(tmp_path) == before
 
 
+def test_a_broken_place_is_reported_and_does_not_keep_the_others_from_it(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.sh").write_text("if\n")
+    (tmp_path / "b.sh").write_text("export GOPROXY=off\n")
+    status, result = run(kinds=["profile_d"], paths=[str(tmp_path / "a.sh"), str(tmp_path / "b.sh")])
+    assert status == 0
+    assert [item["after"] for item in result["places"]] == [{"GOPROXY": "off"}]
+    assert str(tmp_path / "a.sh") in result["not_reached"][0]["why"]
+
+
 def test_no_secret_that_was_there_gets_into_the_diff(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "go.sh"
     path.write_text("export GOPROXY='https://ci:s3cret@p.example.com'\nexport AWS_SECRET='x1y2z3'\n")
