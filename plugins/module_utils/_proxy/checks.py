@@ -35,6 +35,8 @@ SKEW = 300
 SLOW = 1000
 #: A module that nobody has, below a domain that is nobody's (RFC 2606). Filters refuse names below .invalid unseen.
 NO_MODULE = "example.com/gofleet-cache-doctor/missing"
+#: What makes another answer than 404 grave.
+STOPS = ": Go does not go on to the next proxy"
 _LOGIN = ("login", "signin", "sign-in", "sso", "saml", "oauth", "auth")
 
 
@@ -265,7 +267,7 @@ class Checker:
         return [Check("zip", OK, text, value, found.reply.ms)]
 
     def _capitals(self, element: Element, replies: List[wire.Reply]) -> List[Check]:
-        wanted = [pair for pair in self.canaries if modpath.label(*pair).lower() != modpath.label(*pair)]
+        wanted = [pair for pair in self._through() if modpath.label(*pair).lower() != modpath.label(*pair)]
         if not wanted:
             return [Check("capitals", SKIP, "no canary has capital letters")]
         path, version = wanted[0]
@@ -277,10 +279,14 @@ class Checker:
             check = check._replace(text=check.text + ", or does not know ! for capital letters")
         return [check]
 
+    def _through(self) -> List[Tuple[str, str]]:
+        """The canaries for which Go asks proxies at all."""
+        return [pair for pair in self.canaries if not chains.matches(self.prober.gonoproxy, pair[0])]
+
     def _canaries(self, element: Element, replies: List[wire.Reply]) -> List[Check]:
         served: List[str] = []
         lost: List[str] = []
-        for path, version in self.canaries:
+        for path, version in self._through():
             state = self.prober.info(element, path, version)[0].state
             if state != UNKNOWN:
                 (served if state == FOUND else lost).append(modpath.label(path, version))
@@ -320,7 +326,7 @@ class Checker:
         if reply.ok:
             return Check(name, FAIL, text, reply.status, reply.ms)
         if reply.error == wire.STALLED or self._stops(element):
-            return Check(name, FAIL, text + ": Go does not go on to the next proxy", reply.status, reply.ms)
+            return Check(name, FAIL, text + STOPS, reply.status, reply.ms)
         return Check(name, WARN, text, reply.status or None, reply.ms)
 
     def _stops(self, element: Element) -> bool:
@@ -443,10 +449,13 @@ class Checker:
     def _latency(self, element: Element, replies: List[wire.Reply]) -> List[Check]:
         path, version = self.canaries[0]
         answer, reply = self.prober.info(element, path, version)
+        url = self.prober.file_url(element, path, version, "info")
+        if self.prober.would_fetch(element):
+            answer, reply = self.prober.versions(element, path)
+            url = join(element.url, modpath.escape_path(path) + "/@v/list")
         if answer.state not in (FOUND, MISSING) or reply is None or element.kind != chains.HTTP:
             return [Check("latency", SKIP, "not measured: there is no answer that could be repeated")]
         cold = {name: round(ms, 1) for name, ms in reply.times.items()}
-        url = self.prober.file_url(element, path, version, "info")
         warm: List[float] = []
         colds: List[float] = []
         for _number in range(self.samples):

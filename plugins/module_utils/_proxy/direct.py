@@ -244,6 +244,8 @@ class Origins:
             row.update(accepted=False, text="what answers is no Git repository: " + reply.say())
         elif reply.status in (401, 403, 404) and may_ask and not credential.source:
             row["text"] = "%s without a credential; git would ask %s, which is not run" % (reply.say(), may_ask)
+        elif reply.error:
+            row.update(accepted=False, text=reply.text)
         else:
             row.update(accepted=False, text="%s, with %s" % (reply.say(), credential.source or "no credential"))
         return None

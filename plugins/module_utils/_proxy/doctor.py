@@ -18,7 +18,7 @@ from .._go.mask import mask_value
 from . import chain as chains
 from . import explain, sumdb, wire
 from .chain import Element
-from .checks import FAIL, OK, SKIP, TOKEN_LEFT, WARN, Check, Checker, freshness
+from .checks import FAIL, OK, SKIP, STOPS, TOKEN_LEFT, WARN, Check, Checker, freshness
 from .credentials import Credentials, url_secrets
 from .direct import Origins
 from .forward import NAMES
@@ -245,7 +245,9 @@ class _Examination:
             checks = found.get(element.url, [])
             if checks and fresh:
                 checks = checks + [freshness(element.shown, fresh)]
-            # A candidate that is in the chain as well was examined there.
+            # A candidate that is in the chain as well was examined there, where more may follow it.
+            if chain is self.others:
+                checks = [_alone(check) for check in checks]
             server = first.servers.get(numbers.get(element.url, 0), "") or checker.servers.get(element.number, "")
             rows.append(
                 {
@@ -462,6 +464,11 @@ def _worst(checks: Sequence[Check]) -> str:
         if any(check.status == status for check in checks):
             return status
     return SKIP
+
+
+def _alone(check: Check) -> Check:
+    text, stops, _rest = check.text.partition(STOPS)
+    return check._replace(status=WARN, text=text) if stops else check
 
 
 def _check_row(check: Check) -> Dict[str, Any]:

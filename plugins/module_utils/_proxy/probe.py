@@ -214,7 +214,7 @@ class Prober:
         """The answer for elements that are no proxy, and for modules that go around it (modfetch.lookup); else None."""
         private = chains.matches(self.gonoproxy, path)
         if element.kind == chains.DIRECT or (element.kind == chains.NOPROXY and private):
-            return Answer(UNKNOWN, "Go fetches it from its own repository; that is not tried here")
+            return Answer(UNKNOWN, "Go fetches it from its own repository")
         if element.kind == chains.NOPROXY:
             return Answer(MISSING, "GONOPROXY does not match")
         if private:
