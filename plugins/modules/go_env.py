@@ -306,12 +306,12 @@ def _file(target: configure.Target, change: atomic.Change, names: t.Iterable[str
     }
 
 
-def _record(target: configure.Target, change: atomic.Change, names: t.Iterable[str]) -> records.Edit:
-    """What the edit has to tell to be taken back."""
-    old, new = envedit.values(change.before), envedit.values(change.after)
-    before = {name: old.get(name) for name in names if old.get(name) != new.get(name)}
-    after = {name: new.get(name) for name in before}
-    return records.keep("go_env", change.path, "", target.uid, target.gid, before, after, hidden(before))
+def _edit(target: configure.Target, change: atomic.Change, names: t.Set[str]) -> records.Edit:
+    before, after = (
+        {name: value for name, value in envedit.values(data).items() if name in names}
+        for data in (change.before, change.after)
+    )
+    return records.keep(("go_env", change.path, ""), (target.uid, target.gid), before, after, hidden)
 
 
 def _diff(change: atomic.Change) -> t.Dict[str, str]:
@@ -357,7 +357,7 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
             if changes[number].changed:
                 try:
                     changes[number] = configure.write(target, values, absent, check=False)
-                    lost = records.record(label, [_record(target, changes[number], names)])
+                    lost = records.record(label, [_edit(target, changes[number], names)])
                 except atomic.NotWritten as error:
                     module.fail_json(msg=str(error), changed=bool(written), written=written)
                 written.append(changes[number].path)

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+#: Variables to set by name, and those to remove (None).
+Changes = Mapping[str, Optional[str]]
+
 
 class BadPlace(ValueError):
     """A place cannot be read or edited as its grammar wants; says which, where in it and what to do."""

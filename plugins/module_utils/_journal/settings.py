@@ -14,7 +14,7 @@ import json
 import os
 import re
 import time
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from . import place
 
@@ -50,11 +50,20 @@ class Edit(NamedTuple):
 
 
 def keep(
-    kind: str, path: str, part: str, uid: int, gid: int, before: Values, after: Values, hidden: Iterable[str]
+    place: Tuple[str, str, str],
+    owner: Tuple[int, int],
+    before: Mapping[str, Optional[str]],
+    after: Mapping[str, Optional[str]],
+    hidden: Callable[[Values], List[str]],
 ) -> Edit:
-    """The edit, fit to be kept: without the old values of the *hidden* names, which hold credentials."""
-    left_out = sorted(hidden)
-    return Edit(kind, path, part, uid, gid, {n: v for n, v in before.items() if n not in left_out}, after, left_out)
+    """What an edit has to tell to be taken back: of the variables given, those that differ.
+
+    place: kind, path and part. owner: uid and gid. hidden: the names whose values hold credentials, which are not kept.
+    """
+    old = {name: before.get(name) for name in sorted({*before, *after}) if before.get(name) != after.get(name)}
+    secret = hidden(old)
+    kept = {name: value for name, value in old.items() if name not in secret}
+    return Edit(*place, *owner, kept, {name: after.get(name) for name in old}, secret)
 
 
 class Run(NamedTuple):
@@ -81,7 +90,7 @@ def check_label(label: str) -> str:
 
 def record(label: str, edits: Iterable[Edit]) -> str:
     """Keeps the edits that changed something. Returns '', or why they could not be kept."""
-    lines = [dict(edit._asdict(), run=label, at=int(time.time())) for edit in edits if edit.before != edit.after]
+    lines = [dict(edit._asdict(), run=label, at=int(time.time())) for edit in edits if edit.after]
     return _append(lines) if lines else ""
 
 
@@ -111,6 +120,14 @@ def runs() -> List[Run]:
         run = found.pop(label, None) or Run(label, at, [])
         found[label] = run._replace(at=at, edits=[*run.edits, edit])
     return [run for run in reversed(list(found.values())) if run.edits]
+
+
+def was_undone(label: str) -> bool:
+    """Whether edits under the label were taken back. Raises place.Unusable and OSError."""
+    folder = place.prepare(False)
+    if folder is None or not place.check_file(os.path.join(folder, FILE)):
+        return False
+    return any(line.get("undone") == label for line in _lines(os.path.join(folder, FILE)))
 
 
 def _key(edit: Edit) -> List[Any]:

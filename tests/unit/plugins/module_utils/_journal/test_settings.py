@@ -21,7 +21,7 @@ def state(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Pa
 
 
 def edit(path: str = "/etc/x", before: str | None = "a", after: str | None = "b", **more: object) -> settings.Edit:
-    made = settings.keep("go_env", path, "", 0, 0, {"GOPROXY": before}, {"GOPROXY": after}, [])
+    made = settings.keep(("go_env", path, ""), (0, 0), {"GOPROXY": before}, {"GOPROXY": after}, lambda _values: [])
     return made._replace(**more)  # type: ignore[arg-type]
 
 
@@ -42,7 +42,8 @@ def test_an_edit_that_changed_nothing_is_not_kept_and_makes_no_file(state: pathl
 
 
 def test_an_old_value_with_credentials_is_named_and_not_kept(state: pathlib.Path) -> None:
-    made = settings.keep("go_env", "/x", "", 0, 0, {"GOPROXY": "https://u:canary@h", "GOSUMDB": "off"}, {}, ["GOPROXY"])
+    old: settings.Values = {"GOPROXY": "https://u:canary@h", "GOSUMDB": "off", "GOFLAGS": "-x"}
+    made = settings.keep(("go_env", "/x", ""), (0, 0), old, {"GOFLAGS": "-x"}, lambda _values: ["GOPROXY"])
     settings.record("one", [made])
     assert b"canary" not in (state / settings.FILE).read_bytes()
     kept = settings.runs()[0].edits[0]

@@ -1,0 +1,188 @@
+# Copyright (c) 2026 The gofleet.cache authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+import pathlib
+from types import ModuleType
+from typing import Any, Callable
+
+import pytest
+import yaml
+from ansible.module_utils.testing import patch_module_args
+
+from ansible_collections.gofleet.cache.plugins.module_utils._journal import place
+from ansible_collections.gofleet.cache.plugins.modules import go_env, job_env, settings_undo
+
+Call = Callable[..., "tuple[int, dict[str, Any]]"]
+CANARY = "canary-Pa55word"
+
+
+@pytest.fixture
+def home(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    monkeypatch.setenv(place.STATE, str(tmp_path / "state"))
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("HOME", str(folder))
+    for name in ("XDG_CONFIG_HOME", "GOENV", "GOPROXY", "GOFLAGS"):
+        monkeypatch.delenv(name, raising=False)
+    return folder
+
+
+@pytest.fixture
+def call(home: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> Call:
+    def work(module: ModuleType, check: bool = False, **options: Any) -> tuple[int, dict[str, Any]]:
+        arguments = dict(options, _ansible_check_mode=check, _ansible_diff=True)
+        with patch_module_args(arguments), pytest.raises(SystemExit) as ended:
+            module.main()
+        text = capsys.readouterr().out
+        assert CANARY not in text
+        return int(ended.value.code or 0), json.loads(text)
+
+    return work
+
+
+def write(call: Call, run: str | None = None, absent: Any = (), **settings: str) -> None:
+    options = {"run": run} if run else {}
+    status, result = call(go_env, settings=settings, absent=list(absent), read_back=False, **options)
+    assert status == 0, result
+
+
+@pytest.fixture
+def env(home: pathlib.Path) -> pathlib.Path:
+    file = home / ".config/go/env"
+    file.parent.mkdir(parents=True)
+    file.write_text("# ours\nGOPROXY=direct\nGOSUMDB=off\n", encoding="utf-8")
+    return file
+
+
+def test_check_mode_tells_what_the_run_does_and_the_file_is_byte_for_byte_as_before(
+    call: Call, env: pathlib.Path
+) -> None:
+    before = env.read_bytes()
+    write(call, absent=["GOSUMDB"], GOPROXY="https://p.example.com", GOFLAGS="-mod=readonly")
+    edited = env.read_bytes()
+    predicted = call(settings_undo, check=True)
+    assert env.read_bytes() == edited
+    assert call(settings_undo) == predicted
+    assert predicted[1]["changed"]
+    assert predicted[1]["files"][0]["after"] == {"GOFLAGS": None, "GOPROXY": "direct", "GOSUMDB": "off"}
+    assert predicted[1]["diff"][0]["after"] == "GOPROXY=direct\nGOSUMDB=off\n"
+    assert env.read_bytes() == before
+    assert call(settings_undo)[1]["changed"] is False
+
+
+def test_the_newest_run_goes_first_and_all_brings_back_the_beginning(call: Call, env: pathlib.Path) -> None:
+    before = env.read_bytes()
+    for number in range(4):
+        write(call, run=f"run-{number}", GOPROXY=f"https://p{number}.example.com")
+    assert call(settings_undo)[1]["runs"] == ["run-3"]
+    assert b"https://p2.example.com" in env.read_bytes()
+    result = call(settings_undo, run="all")[1]
+    assert (result["runs"], result["remaining"]) == (["run-2", "run-1", "run-0"], [])
+    assert env.read_bytes() == before
+
+
+def test_what_was_changed_since_stays_and_is_named(call: Call, env: pathlib.Path) -> None:
+    write(call, run="one", GOPROXY="https://p.example.com", GOFLAGS="-mod=readonly")
+    env.write_text(env.read_text(encoding="utf-8").replace("p.example.com", "people.example.com"), encoding="utf-8")
+    result = call(settings_undo, run="one")[1]
+    assert "GOPROXY=https://people.example.com" in env.read_text(encoding="utf-8")
+    assert "GOFLAGS" not in env.read_text(encoding="utf-8")
+    reasons = [(item["name"], item["reason"]) for item in result["left_out"]]
+    assert reasons == [("GOPROXY", "it was changed since")]
+
+
+def test_an_older_run_does_not_undo_what_a_newer_one_wrote(call: Call, env: pathlib.Path) -> None:
+    write(call, run="old", GOPROXY="https://a.example.com", GOFLAGS="-mod=mod")
+    write(call, run="new", GOPROXY="https://b.example.com")
+    call(settings_undo, run="old")
+    assert "GOPROXY=https://b.example.com" in env.read_text(encoding="utf-8")
+    assert "GOFLAGS" not in env.read_text(encoding="utf-8")
+
+
+def test_a_label_is_idempotent_and_an_unknown_one_is_refused(call: Call, env: pathlib.Path) -> None:
+    write(call, run="one", GOPROXY="https://a.example.com")
+    assert call(settings_undo, run="one")[1]["changed"]
+    status, result = call(settings_undo, run="one")
+    assert (status, result["changed"], result["runs"]) == (0, False, [])
+    status, result = call(settings_undo, run="another")
+    assert status == 1
+    assert "'another'" in result["msg"]
+    assert call(settings_undo, run="no label")[0] == 1
+
+
+def test_nothing_was_edited_is_no_failure(call: Call) -> None:
+    status, result = call(settings_undo)
+    assert (status, result["changed"], result["runs"], result["files"]) == (0, False, [], [])
+
+
+def test_an_old_value_with_credentials_is_not_kept_and_that_is_told(
+    call: Call, env: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    env.write_text(f"GOPROXY=https://ci:{CANARY}@p.example.com\nGOSUMDB=off\n", encoding="utf-8")
+    write(call, run="one", absent=["GOSUMDB"], GOPROXY="https://p.example.com")
+    for path in (tmp_path / "state").rglob("*"):
+        assert path.is_dir() or CANARY.encode() not in path.read_bytes()
+    result = call(settings_undo, run="one")[1]
+    assert env.read_text(encoding="utf-8") == "GOPROXY=https://p.example.com\nGOSUMDB=off\n"
+    assert [item["name"] for item in result["left_out"]] == ["GOPROXY"]
+
+
+def test_two_edits_of_one_file_under_one_label_are_one(call: Call, env: pathlib.Path) -> None:
+    before = env.read_bytes()
+    write(call, run="one", GOPROXY="https://a.example.com")
+    write(call, run="one", GOPROXY="https://b.example.com", GOFLAGS="-v")
+    result = call(settings_undo, run="one")[1]
+    assert len(result["files"]) == 1
+    assert env.read_bytes() == before
+
+
+def test_a_file_that_cannot_be_written_fails_says_why_and_stays_to_be_taken_back(
+    call: Call, env: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    other = tmp_path / "other"
+    write(call, run="one", GOPROXY="https://a.example.com")
+    call(go_env, path=str(other), settings={"GOFLAGS": "-v"}, run="one", read_back=False)
+    other.unlink()
+    other.mkdir()
+    status, result = call(settings_undo, run="one")
+    assert status == 1
+    assert str(other) in result["msg"]
+    assert result["changed"]
+    assert result["remaining"] == ["one"]
+    other.rmdir()
+    other.write_text("GOFLAGS=-v\n", encoding="utf-8")
+    assert call(settings_undo, run="one")[0] == 0
+    assert other.read_text(encoding="utf-8") == ""
+
+
+@pytest.mark.parametrize(("kind", "text"), [("plain", "A=1\nGOPROXY=off\n"), ("environment_d", '# x\nGOPROXY="off"\n')])
+def test_places_of_jobs_are_put_back_too(call: Call, tmp_path: pathlib.Path, kind: str, text: str) -> None:
+    folder = tmp_path / "etc" / "environment.d"
+    folder.mkdir(parents=True)
+    file = folder / "50-go.conf"
+    file.write_text(text, encoding="utf-8")
+    asked = {"settings": {"GOPROXY": "https://p.example.com", "GOFLAGS": "-v"}, "kinds": [kind], "paths": [str(file)]}
+    assert call(job_env, read_back=False, run="one", **asked)[1]["changed"]
+    predicted = call(settings_undo, check=True)
+    assert call(settings_undo) == predicted
+    assert file.read_text(encoding="utf-8") == text
+
+
+def test_a_file_that_was_made_for_it_goes_again(call: Call, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "etc/profile.d").mkdir(parents=True)
+    file = tmp_path / "etc/profile.d/go.sh"
+    asked = {"settings": {"GOPROXY": "https://p.example.com"}, "kinds": ["profile_d"], "paths": [str(file)]}
+    call(job_env, read_back=False, **asked)
+    assert file.exists()
+    call(settings_undo)
+    assert not file.exists()
+
+
+def test_every_result_has_every_documented_key(call: Call, env: pathlib.Path) -> None:
+    documented = set(yaml.safe_load(settings_undo.RETURN))
+    for result in (call(settings_undo)[1], call(settings_undo, check=True)[1]):
+        assert set(result) - {"changed", "diff", "invocation", "warnings"} == documented
