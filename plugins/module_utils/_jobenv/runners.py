@@ -81,8 +81,8 @@ def owner_of(path: str) -> str:
 
 
 def read(path: str) -> bytes:
-    """A small file. Raises FileNotFoundError, or _agents.Unreadable with the reason."""
-    return _agents.read_text(path).encode("utf-8")
+    """A file of 4 MiB at most, as a controller's may be. Raises FileNotFoundError, or _agents.Unreadable."""
+    return _agents.read_text(path, 4 << 20).encode("utf-8")
 
 
 def reported(found: _agents.Inspection, what: str) -> Tuple[List[base.NotReached], List[str]]:

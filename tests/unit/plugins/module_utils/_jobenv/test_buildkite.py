@@ -7,7 +7,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Dict, List, Optional
 
 import pytest
 from hypothesis import given, settings
@@ -132,7 +132,7 @@ def test_the_hooks_own_lines_are_neither_changed_nor_silently_left() -> None:
     st.dictionaries(NAMES, st.none() | VALUES, max_size=4),
 )
 def test_an_edit_gives_what_was_wanted_and_changes_nothing_else(
-    lines: list[str], ended: bool, first: Dict[str, str], changes: Dict[str, Optional[str]]
+    lines: List[str], ended: bool, first: Dict[str, str], changes: Dict[str, Optional[str]]
 ) -> None:
     data = ("\n".join(lines) + ("\n" if ended and lines else "")).encode("utf-8")
     done = buildkite.edit(data, "", first) or b""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Dict, List, Optional
 
 import pytest
 from hypothesis import given
@@ -55,7 +55,7 @@ def test_line_ends_a_byte_order_mark_and_a_missing_last_newline_stay(data: bytes
     st.dictionaries(NAMES, st.none() | VALUES, max_size=4),
 )
 def test_an_edit_gives_what_was_wanted_and_changes_nothing_else(
-    lines: list[str], end: str, ended: bool, changes: Dict[str, Optional[str]]
+    lines: List[str], end: str, ended: bool, changes: Dict[str, Optional[str]]
 ) -> None:
     data = (end.join(lines) + (end if ended and lines else "")).encode("utf-8")
     done = github.edit(data, "", changes) or b""
@@ -64,7 +64,7 @@ def test_an_edit_gives_what_was_wanted_and_changes_nothing_else(
     assert github.read(done, "") == want
     assert (github.edit(done, "", changes) or b"") == done
 
-    def others(text: bytes) -> list[str]:
+    def others(text: bytes) -> List[str]:
         rows = re.split("\r\n|\n|\r", text.decode("utf-8"))
         return [row for row in rows if row and row.split("=")[0] not in changes]
 
