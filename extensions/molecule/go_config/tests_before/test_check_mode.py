@@ -18,7 +18,13 @@ def test_check_mode_made_no_file_and_changed_none(host: Any) -> None:
     base = sandbox(host)
     assert not host.file(base + "/home/refused").exists
     assert host.file(base + "/go/go.env").content_string.endswith("GOTOOLCHAIN=auto\n")
+    for name in ("air-gap", "image.env", ".ssh"):
+        assert not host.file(base + "/home/" + name).exists
     if base.endswith("agent-1"):
+        assert not host.file(base + "/home/profile").exists
+        assert not host.file(base + "/home/.gitconfig").exists
         assert not host.file(base + "/home/.config").exists
     else:
+        assert "GOSUMDB=off\n" in host.file(base + "/home/profile").content_string
+        assert "vcs.example.com/\n" not in host.file(base + "/home/.gitconfig").content_string
         assert "GOPROXY=off\n" in host.file(base + "/home/.config/go/env").content_string
