@@ -37,14 +37,14 @@ options:
     description:
       - The old place, an absolute path. Where nothing is there, or an empty folder, nothing is done.
       - It must show a cache's fingerprint. A home, a Go installation, a repository, a cache that holds a mount, and
-        everything else that is no cache is refused. So is a move of a symlink or a mount point, and of a tree that holds
-        another cache or files that are no part of it.
+        everything else that is no cache is refused. So is a move of a symlink, of a mount point, and of a tree that
+        holds another cache or files that are no part of it.
     type: str
     required: true
   to:
     description:
-      - The new place, an absolute path; needed with O(old=move). It must not exist, or be an empty folder of the cache's
-        owner or of root. Where it holds all that is at O(path), only the old tree is removed.
+      - The new place, an absolute path; needed with O(old=move). It must not exist, or be an empty folder of the
+        cache's owner or of root. Where it holds all that is at O(path), only the old tree is removed.
       - Folders that are missing on the way are made with the rights of the cache's owner, or, below a folder that is
         root's alone, by root (mode 0755).
       - No folder on the way may belong to anybody but root and the cache's owner, nor be writable for others (unless it
@@ -55,8 +55,8 @@ options:
     description:
       - V(leave) does nothing, and tells how much stays there and whether anything still finds it.
       - V(move) brings the tree to O(to).
-      - V(evict) evicts it by the rules of M(gofleet.cache.cache_prune). The empty frame of a build cache goes too, while
-        no Go tool runs. Of a module cache the small files stay that describe versions (C(.info), C(.mod), sums).
+      - V(evict) evicts it by the rules of M(gofleet.cache.cache_prune). The empty frame of a build cache goes too,
+        while no Go tool uses it. Of a module cache the small files stay that describe versions (C(.info), C(.mod)).
     type: str
     choices:
       - leave
@@ -92,9 +92,9 @@ options:
     default: scan
   busy:
     description:
-      - What happens when a Go tool uses the cache, or may use it; V(fail) (default with O(old=move)), V(skip) (it is left
-        alone, and nothing changes), V(wait) (half of O(time_limit), then V(skip)) or, with O(old=evict) only and its
-        default, V(floor) (what was used within a day stays).
+      - What happens when a Go tool uses the cache, or may use it; V(fail) (default with O(old=move)), V(skip) (it is
+        left alone, and nothing changes), V(wait) (half of O(time_limit), then V(skip)) or, with O(old=evict) only and
+        its default, V(floor) (what was used within a day stays).
     type: str
     choices:
       - floor
@@ -107,8 +107,8 @@ options:
     type: str
     default: 10m
 notes:
-  - A moved build cache is as warm as it was. After the move of a module cache the next build compiles modules anew, once,
-    because the results of compiling them without C(-trimpath) hold their directory; nothing is downloaded again.
+  - A moved build cache is as warm as it was. After the move of a module cache the next build compiles modules anew,
+    once, because what was compiled without C(-trimpath) holds their directory; nothing is downloaded again.
 seealso:
   - module: gofleet.cache.cache_prune
   - module: gofleet.cache.go_env
@@ -199,8 +199,8 @@ leftovers:
 caches:
   description:
     - The cache at the old place as it was, with C(kind), C(path), C(uid), C(found_by), C(entries), C(allocated),
-      C(evidence), C(use) (C(busy), C(idle) or C(unknown), where it was asked) and C(left_alone) (why it was); empty where
-      there was none.
+      C(evidence), C(use) (C(busy), C(idle) or C(unknown), where it was asked) and C(left_alone) (why it was); empty
+      where there was none.
   returned: always
   type: list
   elements: dict
@@ -263,7 +263,7 @@ left_out_entries:
   type: int
   sample: 0
 protected:
-  description: Entries and bytes that an eviction may not take, by reason (V(floor), V(private), V(private unknown) ...).
+  description: Entries and bytes that an eviction may not take, by reason, such as V(floor), V(private).
   returned: always
   type: list
   elements: dict
@@ -301,7 +301,7 @@ notes:
   type: list
   elements: str
   sample:
-    - "GOCACHE of ci (env file) still leads to the old place: change it before the next build, which would make a new cache there"
+    - no cache is at /home/ci/.cache/go-build
 findings:
   description: What was noticed while looking for caches, each with C(code), C(severity), C(path) and C(text).
   returned: always
@@ -364,7 +364,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    result = move.nothing()
+    result = dict(move.nothing(), **{"from": params["path"], "to": params["to"]})
     try:
         options = move.Options(
             module.check_mode,

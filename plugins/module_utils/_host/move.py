@@ -427,7 +427,7 @@ class _Work:
         if not new.missing:
             self._sweep_in(new.fd, new.name, who, (_PARTLY,))
         finish = self._is_there(cache, new)
-        rename = not finish and dirs.same_place(new.fd, root.mount, root.device)
+        rename = not finish and _is_near(new, root)
         if not rename and not finish:
             self._check_copy(cache, new, who)
         elif finish:
@@ -981,3 +981,8 @@ def _has_names(name: str, folder: int) -> bool:
         return bool(os.listdir(fd))
     finally:
         os.close(fd)
+
+
+def _is_near(new: transfer.End, root: identity.Root) -> bool:
+    """Whether a rename leads there: one file system, and no bind mount between (rename(2), EXDEV)."""
+    return dirs.same_place(new.fd, root.mount, root.device)
