@@ -79,7 +79,8 @@ class Origins:
             row["accepted"] = False if why and found_by else None
             return row
         prefix = (modpath.split_path_version(path) or (path, ""))[0]
-        row.update(repository=wire.quiet_url(root.url), vcs=root.vcs, root=root.root)
+        url = root.url if "://" in root.url else "https://" + root.url
+        row.update(repository=wire.quiet_url(url), vcs=root.vcs, root=root.root)
         row["folder"] = vcs.code_dir(path, root, prefix)
         row["govcs"] = vcs.refusal(self.settings.get("GOVCS", ""), self.settings.get("GOPRIVATE", ""), root)
         if row["govcs"]:
@@ -94,7 +95,7 @@ class Origins:
             return row
         if root.url not in self._rows:
             known: Dict[str, Any] = {}
-            self._refs[root.url] = self._git(root.url if "://" in root.url else "https://" + root.url, known)
+            self._refs[root.url] = self._git(url, known)
             self._rows[root.url] = known
         row.update(self._rows[root.url])
         row["notes"] = list(self.config.notes) + list(row["notes"])

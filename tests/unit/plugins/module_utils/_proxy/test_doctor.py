@@ -516,3 +516,65 @@ def test_googles_proxy_is_asked_at_its_endpoint_for_what_is_cached(site: server.
     # The server here knows no such endpoint, like much that stands in for Google's: then the address itself counts.
     assert not [path for path in asked if "/cached-only/" in path]
     assert [path for path in site.paths() if "/cached-only/" in path]
+
+
+def test_candidates_are_checked_and_are_no_findings(site: server.Running) -> None:
+    result = look(site.url + "/ok,off", candidates=[site.url + "/ok", site.url + "/st/500", site.url + "/no404"])
+    assert [row["status"] for row in result["candidates"]] == ["ok", "fail", "warn"]
+    assert result["healthy"] is True
+    assert "number" not in result["candidates"][0]
+
+
+def test_a_candidate_that_is_in_the_chain_is_asked_once_and_judged_alone(site: server.Running) -> None:
+    result = look("%s/no404,%s/ok" % (site.url, site.url), candidates=[site.url + "/no404"], samples=0)
+    assert check(result, "missing_version")["status"] == "fail"
+    (alone,) = [row for row in result["candidates"][0]["checks"] if row["name"] == "missing_version"]
+    assert (alone["status"], "Go does not go on" in alone["text"]) == ("warn", False)
+    assert len([path for path in site.paths() if path.endswith("/no404/example.com/lib/@v/v0.1.0.info")]) == 1
+
+
+def test_lists_are_compared_and_the_lag_is_the_time_between_the_newest(tmp_path: pathlib.Path) -> None:
+    lib = [goproxy.make_module("example.com/lib", "v0.%d.0" % minor) for minor in range(1, 16)]
+    old, new = goproxy.make_proxy(tmp_path / "old", lib[:2]), goproxy.make_proxy(tmp_path / "new", lib)
+    info = new.path / "example.com/lib/@v/v0.15.0.info"
+    info.write_text('{"Version": "v0.15.0", "Time": "2024-01-12T15:04:05.5+00:00"}', encoding="utf-8")
+    result = look("%s,%s" % (old.url, new.url), canaries=[LIB])
+    (row,) = result["freshness"]
+    assert (row["newest"], row["time"]) == ("v0.15.0", "2024-01-12T15:04:05Z")
+    mine, other = row["elements"]
+    assert (mine["newest"], mine["behind"], mine["lag_seconds"]) == ("v0.2.0", True, 10 * 86400)
+    assert (mine["missing"], len(mine["missing_versions"]), mine["missing_versions"][0]) == (13, 10, "v0.15.0")
+    assert (other["behind"], other["lag_seconds"], other["missing"]) == (False, 0, 0)
+    found = check(result, "freshness")
+    assert (found["status"], "10 days younger" in found["text"]) == ("warn", True)
+    assert check(result, "freshness", 2)["status"] == "ok"
+
+
+def test_cold_and_warm_latency_are_told_apart(site: server.Running) -> None:
+    value = check(look(site.url + "/ok", samples=8), "latency")["value"]
+    assert (value["samples"], value["cold"]["samples"]) == (8, 2)
+    assert value["p50"] <= value["p95"] <= value["p99"]
+    assert {"connect", "total", "p50", "p95", "p99"} <= set(value["cold"])
+
+
+def test_the_latency_of_athens_is_that_of_its_list(site: server.Running) -> None:
+    result = look(site.url + "/athens", samples=3)
+    assert check(result, "latency")["value"]["samples"] == 3
+    assert not [path for path in site.paths() if path.endswith(".info") and "missing" not in path]
+
+
+def test_an_agent_that_nothing_lets_out_is_told_once() -> None:
+    def codes(**more: Any) -> List[str]:
+        found = look("https://a.gofleet.invalid,https://b.gofleet.invalid", **more)["findings"]
+        return [row["code"] for row in found if row["code"].startswith("egress")]
+
+    assert codes() == ["egress-dns"]
+    assert codes(environ={"HTTPS_PROXY": "http://127.0.0.1:1"}) == []
+    blocked = look("http://127.0.0.1:1,http://127.0.0.1:2")["findings"]
+    assert "egress-blocked" in [row["code"] for row in blocked]
+
+
+def test_canaries_that_go_around_the_proxies_are_not_missed_there(site: server.Running) -> None:
+    result = look(site.url + "/ok", settings={"GONOPROXY": "example.com/Azure"})
+    assert check(result, "canaries")["value"] == {"asked": 1, "served": 1, "lost": []}
+    assert check(result, "capitals")["status"] == "skip"
