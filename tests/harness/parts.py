@@ -315,6 +315,11 @@ def proxies(c: Context) -> Outcome:
     return c.pytest(venv / "bin" / "python", ["tests/proxies"], environ, ["--import-mode=importlib"])
 
 
+def secrets(c: Context) -> Outcome:
+    venv = env.ensure_venv()
+    return c.pytest(venv / "bin" / "python", ["tests/secrets"], c.environ(venv) | _go(c), alone=True)
+
+
 def bench(c: Context) -> Outcome:
     """The short sample of the benchmark: that everything is measured, never how fast it is."""
     environ = c.environ(env.ensure_venv()) | _go(c)
@@ -357,6 +362,7 @@ PARTS = [
     _part(integration, "ansible-test integration: modules run by Ansible", uses="ansible-test"),
     _part(faults, "crashes, races, hostile trees, and samples of the proofs"),
     _part(proxies, "the proxy doctor against real servers and broken ones, beside what Go does"),
+    _part(secrets, "a password in every place that can hold one, and every playbook at its loudest"),
     _part(bench, "a short sample of the benchmark: it measures, and judges nothing"),
     _part(molecule, "Molecule scenarios on this machine"),
     _part(on_hosts, "tests and Molecule scenarios on hosts with systemd", name="hosts"),

@@ -36,7 +36,7 @@ _MOUNTS = 'for place in etc opt srv; do mount --bind "$0/$place" "/$place"; done
 #: What makes each playbook fail, as variables on top of the usual ones.
 FAILING: dict[str, dict[str, Any]] = {
     "configure": {"go_config_goproxy": f"https://ci:{CANARY}@proxy.example.com,direct"},
-    "proxy_doctor": {},
+    "proxy_doctor": {"gofleet_proxy_fail_on": "degraded"},
     "purge": {"cache_policy_paths": ["/etc"]},
     "schedule": {"cache_schedule_every": "7m"},
     "survey": {"cache_policy_paths": ["/etc"]},
@@ -63,6 +63,7 @@ class House:
         self.etc = top / "etc"
         self.reports = top / "reports"
         (top / "opt").mkdir()
+        self.reports.mkdir()
         self.state = top / "state"
         goproxy.make_proxy(self.home / "proxy", big=5)
         url = f"https://ci:{CANARY}@127.0.0.1:1"
@@ -183,11 +184,64 @@ def _usual(house: House) -> dict[str, Any]:
         "cache_schedule_python": sys.executable,
         "cache_schedule_path": "/opt/gofleet-cache/lib",
         "cache_schedule_launcher": "/opt/gofleet-cache/gofleet-cache",
+        "gofleet_proxy_account": "ci",
+        "gofleet_proxy_canaries": ["example.com/lib@v0.1.0"],
+        "gofleet_proxy_fail_on": "never",
+        "gofleet_proxy_history": str(house.reports / "history.jsonl"),
+        "gofleet_proxy_report": str(house.reports / "doctor.json"),
+        "gofleet_proxy_samples": 0,
         "go_config_accounts": ["ci"],
         "go_config_services": ["gitlab-runner"],
         "go_config_settings": {"GOTOOLCHAIN": "local"},
         "go_config_absent": ["GOSUMDB"],
     }
+
+
+#: Tasks that are given the password, and whether they fail.
+TASKS: list[tuple[bool, str, dict[str, Any]]] = [
+    (False, "netrc_entry", {"machine": "proxy.example.com:8443", "login": "ci", "password": "{{ secret }}"}),
+    (False, "netrc_entry", {"machine": "127.0.0.1:1", "state": "absent"}),
+    (True, "netrc_entry", {"machine": "https://ci:{{ secret }}@proxy.example.com", "login": "ci", "password": "x"}),
+    (True, "netrc_entry", {"machine": "proxy.example.com", "login": "ci", "password": "two words {{ secret }}"}),
+    (False, "goauth_entry", {"url": "https://proxy.example.com/a", "login": "ci", "token": "{{ secret }}"}),
+    (False, "goauth_entry", {"url": "https://proxy.example.com/b", "header": "PRIVATE-TOKEN", "token": "{{ secret }}"}),
+    (True, "goauth_entry", {"url": "https://ci:{{ secret }}@proxy.example.com", "login": "ci", "token": "x"}),
+    (True, "goauth_entry", {"url": "https://proxy.example.com", "login": "ci", "token": "a\n{{ secret }}"}),
+    (True, "go_env", {"settings": {"GOPROXY": "https://ci:{{ secret }}@proxy.example.com"}}),
+    (True, "go_env", {"settings": {"GOAUTH": "https://ci:{{ secret }}@proxy.example.com"}}),
+    (False, "job_env", {"kinds": ["auto"]}),
+    (False, "job_env", {"kinds": ["gitlab"], "settings": {"GOFLAGS": "-mod=readonly", "GOPROXY": "off"}}),
+    (True, "job_env", {"kinds": ["gitlab"], "settings": {"HTTPS_PROXY": "http://u:{{ secret }}@proxy.example.com"}}),
+    (
+        True,
+        "git_access",
+        {"instead_of": [{"prefix": "https://a.example.com/", "use": "https://{{ secret }}@b.example.com/"}]},
+    ),
+    (True, "git_access", {"http_proxy": "http://u:{{ secret }}@proxy.example.com"}),
+    (False, "go_env", {"settings": {"GOPROXY": "off"}}),
+    (False, "settings_undo", {"run": "all"}),
+    (False, "go_env_info", {}),
+    (False, "go_proxy_info", {"goproxy": "off"}),
+]
+_OF_ACCOUNT = ("netrc_entry", "goauth_entry", "go_env", "git_access", "go_proxy_info")
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_no_module_tells_the_password_that_it_is_given(house: House, check: bool) -> None:
+    tasks = []
+    for number, (fails, module, options) in enumerate(TASKS):
+        given = dict(options, account="ci") if module in _OF_ACCOUNT else options
+        name = f"task_{number}"
+        tasks.append({"name": name, f"gofleet.cache.{module}": given, "register": name, "ignore_errors": True})
+        that = [f"{name} is {'failed' if fails else 'not failed'}"]
+        tasks.append({"name": f"{name} ended as it should", "ansible.builtin.assert": {"that": that}})
+    playbook = house.top / "modules.yml"
+    playbook.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]), encoding="utf-8")
+    status, said = house.run(playbook, {"secret": CANARY}, *(["--check"] if check else []))
+    house.check(said)
+    assert status == 0, said[-3000:]
+    written = house.home / ".netrc"
+    assert (b"proxy.example.com:8443" in written.read_bytes()) != check, "the tasks did what they say"
 
 
 @pytest.mark.parametrize("playbook", PLAYBOOKS)
@@ -201,4 +255,6 @@ def test_no_playbook_tells_a_password(house: House, playbook: str, mode: str) ->
     )
     house.check(said)
     assert "PLAY RECAP" in said, said
+    if playbook == "proxy_doctor" or (playbook == "configure" and mode != "failing"):
+        assert "***@127.0.0.1:1" in said, "the settings that hold it were looked at"
     assert (status != 0) == (mode == "failing"), said[-3000:]
