@@ -46,8 +46,9 @@ options:
     description:
       - The prefix, beginning with V(https://), as in the URL that Go fetches from. Go compares it letter by letter,
         including case and port, and whole elements of the path only. The longest prefix that matches wins.
-      - A request for C(go get) of a module from its Git server ends in V(?go-get=1), so that a prefix that is a whole
-        module path does not match it. Use the prefix above it.
+      - Go 1.24 finds a prefix with a path only after the server has answered 4xx, and so asks for each file twice. All
+        releases do so for the question about a module at its Git server (V(?go-get=1)) where the prefix is the whole
+        module path.
       - Anything with login data is refused.
     type: str
     required: true
@@ -313,6 +314,19 @@ from ansible_collections.gofleet.cache.plugins.module_utils._fs import atomic, s
 from ansible_collections.gofleet.cache.plugins.module_utils._go import configure, goauth, netrc
 
 
+class _Module(AnsibleModule):  # type: ignore[misc]
+    """One whose errors, also those about its options, hold no login data of a wrongly given URL or command."""
+
+    def fail_json(self, msg: str, **kwargs: t.Any) -> t.NoReturn:
+        params = self.params
+        found = netrc.secrets_in(params["url"]) if isinstance(params.get("url"), str) else []
+        if isinstance(params.get("command"), list):
+            found += goauth.secrets_in([str(word) for word in params["command"]])
+        self.no_log_values.update(found)
+        super().fail_json(msg, **kwargs)
+        raise AssertionError("fail_json returned")
+
+
 def _mode(mode: t.Optional[int]) -> str:
     return "%04o" % mode if mode is not None and mode >= 0 else ""
 
@@ -373,10 +387,8 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
     params = module.params
     present = params["state"] == "present"
     # Whatever is refused for holding credentials must not come back in an error or at high verbosity either.
-    module.no_log_values.update(netrc.secrets_in(params["url"]))
     if params["login"] and netrc.is_token(params["login"], params["token"] or ""):
         module.no_log_values.add(params["login"])
-    module.no_log_values.update(goauth.secrets_in(params["command"] or []))
     url = goauth.check_url(params["url"])
     header = _wanted(params, url) if present else None
     target = goauth.target(configure.find_account(params["account"]), params["path"])
@@ -398,7 +410,7 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
         if problem:
             warnings.append(problem)
         if params["read_back"]:
-            overridden, notes, old = goauth.overrides(target, params["services"])
+            overridden, notes, old = goauth.overrides(target, url, params["services"])
             warnings += notes + [goauth.override_text(target, item) for item in overridden]
             if old:
                 warnings.append(
@@ -432,7 +444,7 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = _Module(
         argument_spec={
             "url": {"type": "str", "required": True},
             "login": {"type": "str"},

@@ -10,7 +10,8 @@ needs no right to be executed. Behind a fixed part it has one line per header, w
 
 How Go uses it (auth.go, userauth.go, web/http.go): once before the first request over https, without arguments; and
 again after each answer 4xx, with the request's URL as argument and the answer's head on standard input. A prefix
-matches whole elements of the path, the longest wins, then the command that comes first in GOAUTH. Nothing that a
+matches whole elements of the path (Go 1.24 knows whole URLs and hosts only), the longest wins, then the command that
+comes first in GOAUTH. Nothing that a
 failing command prints is used, so the script fails only where it is asked about a URL that it has nothing for; Go
 shows why with ``-x``.
 """
@@ -32,13 +33,17 @@ from .netrc import Refused, Target
 
 #: First release that knows GOAUTH.
 SINCE = (1, 24)
+#: First release that finds a prefix with a path before the server has refused.
+PATHS_SINCE = (1, 25)
 #: Place of the file in the directory of os.UserConfigDir.
 NAME = "go/goauth.sh"
 
 _FIRST = "#!/bin/sh\n# Kept by gofleet.cache.goauth_entry"
 _MARK = "# Entries: one line per header. Changes by other hands are lost or refused.\n"
-# $asked: the URL, empty in the first call. $code: the status of the answer to it. $skip: the entry is not to be
-# printed. Every secret stays in variables, pipes and builtins, out of all arguments.
+# $asked: the URL, empty in the first call. It is printed as a prefix, too: Go 1.24 looks for hosts and whole URLs only
+# (golang/go#71889), and all do so for the last element of the path where there is a query (golang/go#80597).
+# $code: the status of the answer to it. $skip: the entry is not to be printed. Every secret stays in variables, pipes
+# and builtins, out of all arguments.
 _HELPER = (
     _FIRST
     + r""": the secrets are in here. For Go 1.24 and later:
@@ -47,13 +52,16 @@ set +xv
 asked=${1-} code='' url='' lines='' skip=1 given='' status=0
 nl='
 '
-if [ -n "$asked" ] && ! [ -t 0 ]; then
-    read -r protocol code reason
-fi
+case $asked in
+    '') ;;
+    https://*) [ -t 0 ] || read -r protocol code reason ;;
+    *) exit 2 ;;
+esac
 
 end() {
     if [ -z "$skip" ] && [ -n "$lines" ]; then
-        printf '%s\n\n%s\n' "$url" "$lines"
+        printf '%s\n' "$url" ${asked:+"$asked"} ''
+        printf '%s\n' "$lines"
         given=1
     fi
 }
@@ -65,7 +73,8 @@ entry() {
     end
     url=$1 lines='' skip=''
     case $asked in
-        '' | "$url" | "$url"/*) ;;
+        '') ;;
+        "$url" | "$url"[/?]*) skip=$given ;;
         *) skip=1 ;;
     esac
 }
@@ -177,12 +186,12 @@ def _unquote(words: str) -> list[str]:
 
 
 def render(headers: Iterable[Header]) -> bytes:
-    """The file with these headers; those of one URL come together, where its first one is."""
+    """The file with these headers, by URL, the longest first: of those that match, the script takes the first."""
     groups: dict[str, list[Header]] = {}
     for header in headers:
         groups.setdefault(header.url, []).append(header)
     lines: list[str] = []
-    for url, found in groups.items():
+    for url, found in sorted(groups.items(), key=lambda item: (-len(item[0]), item[0])):
         lines.append("entry %s\n" % quote(url))
         for header in found:
             lines.append(" ".join([header.words[0], *map(quote, header.words[1:])]) + "\n")
@@ -510,9 +519,9 @@ def names_helper(goauth: str, path: str) -> bool:
     return False
 
 
-def overrides(where: Target, names: Sequence[str] = ()) -> tuple[list[Override], list[str], list[str]]:
-    """The account's sessions and services whose GOAUTH leaves the helper out; notes on what is not known; and the
-    account's toolchains that know no GOAUTH. names: as of netrc.overrides(). Changes nothing."""
+def overrides(where: Target, url: str, names: Sequence[str] = ()) -> tuple[list[Override], list[str], list[str]]:
+    """The account's sessions and services whose GOAUTH leaves the helper out; notes on what is not known or goes slowly
+    for the URL; and the toolchains that know no GOAUTH. names: as of netrc.overrides(). Changes nothing."""
     account = where.account
     found = toolchain.find([account])
     old = ["%s (%s)" % (chain.version, chain.goroot) for chain in found if chain.release < SINCE]
@@ -520,6 +529,12 @@ def overrides(where: Target, names: Sequence[str] = ()) -> tuple[list[Override],
     wanted = setting(where.path)
     result: list[Override] = []
     seen, notes = netrc.readers(account, names)
+    half = [chain.version for chain in new if chain.release < PATHS_SINCE]
+    if half and urlsplit(url).path:
+        notes.append(
+            "url: %s is a part of a server, which %s finds only after an answer 4xx, so that it asks for each file "
+            "twice (golang/go#71889); Go 1.25 finds it at once" % (url, ", ".join(sorted(set(half))))
+        )
     for environ, who, source in seen:
         environ.setdefault("HOME", account.home)
         files = files_for(account.uid, account.gid)

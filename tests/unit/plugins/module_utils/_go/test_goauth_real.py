@@ -209,8 +209,9 @@ def test_parts_of_one_server_get_credentials_of_their_own(home: Home, site: Site
         assert {item.headers.get("Authorization") for item in site.said} == {basic("everybody", "all")}
         del site.said[:]
         assert home.get(go, site.url + "/c").returncode == 0
-        assert {item.headers.get("X-Second") for item in site.said} == {"second"}
-        assert not any("Authorization" in item.headers for item in site.said)
+        taken = [item.headers for item in site.said if item.status == 200]
+        assert {headers.get("X-Second") for headers in taken} == {"second"}
+        assert not any("Authorization" in headers for headers in taken)
 
 
 def test_netrc_keeps_working_behind_the_helper_and_the_first_wins_where_both_know_the_place(
@@ -256,7 +257,8 @@ def test_a_secret_is_read_anew_at_each_call(home: Home, site: Site, tmp_path: Pa
         assert home.get(go, site.url + "/a").returncode == 0
         counter.write_text("")
         assert home.get(go, site.url + "/b").returncode == 0
-        assert counter.read_text() == "run\n"
+        if release(go) >= goauth.PATHS_SINCE:
+            assert counter.read_text() == "run\n"
 
 
 def test_a_program_is_asked_again_after_401_and_not_after_404(home: Home, site: Site, tmp_path: Path) -> None:
@@ -264,7 +266,7 @@ def test_a_program_is_asked_again_after_401_and_not_after_404(home: Home, site: 
     counter = tmp_path / "count"
     program.write_text("#!/bin/sh\necho x >>'%s'\nwc -l <'%s' | tr -d ' '\n" % (counter, counter))
     program.chmod(0o755)
-    home.write(goauth.fetched(site.url + "/a", "run", [str(program)]))
+    home.write(goauth.fetched(site.url, "run", [str(program)]))
     for go in home.gos:
         counter.write_text("")
         site.wanted = {"a": ("Authorization", "Bearer 2")}
@@ -310,20 +312,32 @@ def test_a_long_answer_on_its_input_neither_blocks_nor_breaks_the_helper(home: H
         assert done.returncode != 0
         assert "401" in done.stdout
         assert "GOAUTH encountered errors" not in done.stdout
-        assert [item.headers.get("Authorization") for item in site.said] == ["Bearer y"] * 2
+        assert len(site.said) == 2
+        assert site.said[1].headers.get("Authorization") == "Bearer y"
         assert home.get(go, site.url + "/b").returncode == 0
 
 
 def test_only_authorization_stays_behind_at_a_redirect_to_another_host(home: Home, site: Site) -> None:
-    home.write(goauth.stored(site.url + "/moved", "x"), goauth.stored(site.url + "/moved", "y", name="PRIVATE-TOKEN"))
+    home.write(goauth.stored(site.url, "x"), goauth.stored(site.url, "y", name="PRIVATE-TOKEN"))
     for go in home.gos:
         del site.said[:]
         assert home.get(go, site.url + "/moved").returncode == 0
         arrived = [item.headers for item in site.said if item.path.startswith("/open/")]
         assert arrived
         assert not any("Authorization" in headers for headers in arrived)
-        # What the module's documentation warns about.
+        # What the module's documentation warns about (golang/go#77839).
         assert all(headers.get("Private-Token") == "y" for headers in arrived)
+
+
+def test_a_part_of_a_server_is_found_at_once_from_1_25_on_and_after_401_before(home: Home, site: Site) -> None:
+    site.wanted = {"a": ("Authorization", "Bearer x")}
+    home.write(goauth.stored(site.url + "/a", "x"), goauth.stored(site.url, "other"))
+    for go in home.gos:
+        del site.said[:]
+        done = home.get(go, site.url + "/a")
+        assert done.returncode == 0, done.stdout
+        refused = [item.headers.get("Authorization") for item in site.said if item.status == 401]
+        assert refused == ([] if release(go) >= goauth.PATHS_SINCE else ["Bearer other"] * 3)
 
 
 def test_nothing_is_sent_to_another_port(home: Home, site: Site) -> None:
