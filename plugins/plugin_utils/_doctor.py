@@ -551,7 +551,11 @@ def table(report: t.Mapping[str, t.Any], results: t.Mapping[str, Result]) -> lis
         found += ["", "%d lines of the history could not be read and are left out" % report["bad_lines"]]
     counts = [str(word) for word in verdicts.values()]
     text = ", ".join("%d %s" % (counts.count(word), word) for word in dict.fromkeys(sorted(counts, key=_gravity)))
-    return [_table.plain(line) for line in [*found, "", "sum: %d agents: %s" % (len(counts), text or "none")]]
+    return [_table.plain(line) for line in [*found, "", "sum: %s: %s" % (_agents(len(counts)), text or "none")]]
+
+
+def _agents(count: int) -> str:
+    return "%d agent%s" % (count, "" if count == 1 else "s")
 
 
 def _gravity(word: str) -> int:
@@ -616,7 +620,7 @@ def _advice(site: str, advice: Result) -> list[str]:
         found = ["%s: nothing is recommended: %s" % (start, advice.get("reason"))]
     elif advice.get("change"):
         found = ["%s: recommended: %s" % (start, advice["chain"]), "  why: %s" % advice.get("reason")]
-        used = ["%s (%d agents)" % pair for pair in _table.mapping(advice.get("configured")).items()]
+        used = ["%s (%s)" % (chain, _agents(n)) for chain, n in _table.mapping(advice.get("configured")).items()]
         found += ["  now: %s" % item for item in used]
         found.append("  to apply it: %s" % advice.get("command"))
     else:
