@@ -161,6 +161,11 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gofleet.cache.plugins.module_utils._fs import atomic, system
 from ansible_collections.gofleet.cache.plugins.module_utils._go import configure, gitaccess
+from ansible_collections.gofleet.cache.plugins.module_utils._go.mask import MaskedErrors
+
+
+class _Module(MaskedErrors, AnsibleModule):  # type: ignore[misc]
+    """AnsibleModule, with errors that hold no credentials."""
 
 
 def _diff(outcome: gitaccess.Outcome) -> t.Dict[str, str]:
@@ -240,7 +245,7 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
 
 def main() -> None:
     state = {"type": "str", "choices": ["present", "absent"], "default": "present"}
-    module = AnsibleModule(
+    module = _Module(
         argument_spec={
             "instead_of": {
                 "type": "list",

@@ -278,10 +278,14 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gofleet.cache.plugins.module_utils._fs import atomic, system
 from ansible_collections.gofleet.cache.plugins.module_utils._go import configure, envedit
-from ansible_collections.gofleet.cache.plugins.module_utils._go.mask import hidden, mask_value
+from ansible_collections.gofleet.cache.plugins.module_utils._go.mask import MaskedErrors, hidden, mask_value, secrets
 from ansible_collections.gofleet.cache.plugins.module_utils._journal import settings as records
 
 MAX_WARNINGS = 20
+
+
+class _Module(MaskedErrors, AnsibleModule):  # type: ignore[misc]
+    """AnsibleModule, with errors that hold no credentials."""
 
 
 def _named(data: t.Optional[bytes], names: t.Iterable[str]) -> t.Dict[str, t.Optional[str]]:
@@ -328,7 +332,7 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
     params = module.params
     given = params["settings"] or {}
     # Whatever is refused for holding credentials must not come back in an error or at high verbosity either.
-    module.no_log_values.update(configure.secrets(given))
+    module.no_log_values.update(secrets(given))
     label = records.check_label(params["run"]) if params["run"] else records.new_label()
     scope = params["scope"]
     if scope == configure.MACHINE and (params["path"] or params["account"]):
@@ -399,7 +403,7 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = _Module(
         argument_spec={
             "settings": {"type": "dict", "default": {}},
             "absent": {"type": "list", "elements": "str", "default": []},

@@ -493,8 +493,12 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gofleet.cache.plugins.module_utils._core import units
 from ansible_collections.gofleet.cache.plugins.module_utils._fs import system
-from ansible_collections.gofleet.cache.plugins.module_utils._go import configure
+from ansible_collections.gofleet.cache.plugins.module_utils._go.mask import MaskedErrors, secrets
 from ansible_collections.gofleet.cache.plugins.module_utils._proxy import doctor, settings
+
+
+class _Module(MaskedErrors, AnsibleModule):  # type: ignore[misc]
+    """AnsibleModule, with errors that hold no credentials."""
 
 
 def build(params: dict[str, t.Any], found: settings.Settings) -> doctor.Request:
@@ -555,7 +559,7 @@ def build(params: dict[str, t.Any], found: settings.Settings) -> doctor.Request:
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = _Module(
         argument_spec={
             "account": {"type": "str"},
             "service": {"type": "str"},
@@ -589,7 +593,7 @@ def main() -> None:
     environment = {str(name): str(value) for name, value in (params["environment"] or {}).items()}
     # Whatever is refused for holding credentials must not come back in an error or at high verbosity either.
     for goproxy in [params["goproxy"] or "", environment.get("GOPROXY", ""), *params["candidates"]]:
-        module.no_log_values.update(configure.secrets(dict(environment, GOPROXY=goproxy)))
+        module.no_log_values.update(secrets(dict(environment, GOPROXY=goproxy)))
         module.no_log_values.update(doctor.secrets_of(goproxy, environment))
     try:
         if params["service"]:

@@ -312,17 +312,15 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gofleet.cache.plugins.module_utils._fs import atomic, system
 from ansible_collections.gofleet.cache.plugins.module_utils._go import configure, goauth, netrc
+from ansible_collections.gofleet.cache.plugins.module_utils._go.mask import MaskedErrors
 
 
-class _Module(AnsibleModule):  # type: ignore[misc]
-    """One whose errors, also those about its options, hold no login data of a wrongly given URL or command."""
+class _Module(MaskedErrors, AnsibleModule):  # type: ignore[misc]
+    """AnsibleModule, with errors that hold no credentials, also not a wrongly given command's."""
 
     def fail_json(self, msg: str, **kwargs: t.Any) -> t.NoReturn:
-        params = self.params
-        found = netrc.secrets_in(params["url"]) if isinstance(params.get("url"), str) else []
-        if isinstance(params.get("command"), list):
-            found += goauth.secrets_in([str(word) for word in params["command"]])
-        self.no_log_values.update(found)
+        if isinstance(self.params.get("command"), list):
+            self.no_log_values.update(goauth.secrets_in([str(word) for word in self.params["command"]]))
         super().fail_json(msg, **kwargs)
         raise AssertionError("fail_json returned")
 

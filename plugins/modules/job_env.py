@@ -350,10 +350,15 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gofleet.cache.plugins.module_utils._fs import system
 from ansible_collections.gofleet.cache.plugins.module_utils._go import configure
+from ansible_collections.gofleet.cache.plugins.module_utils._go.mask import MaskedErrors, secrets
 from ansible_collections.gofleet.cache.plugins.module_utils._jobenv import KINDS, base, engine, jenkins, prove, undo
 from ansible_collections.gofleet.cache.plugins.module_utils._journal import settings as records
 
 MAX_WARNINGS = 20
+
+
+class _Module(MaskedErrors, AnsibleModule):  # type: ignore[misc]
+    """AnsibleModule, with errors that hold no credentials."""
 
 
 def _named(values: t.Mapping[str, str], changes: t.Mapping[str, t.Optional[str]]) -> t.Dict[str, t.Optional[str]]:
@@ -433,7 +438,7 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
     params = module.params
     given = params["settings"] or {}
     # Whatever is refused for holding credentials must not come back in an error or at high verbosity either.
-    module.no_log_values.update(configure.secrets(given))
+    module.no_log_values.update(secrets(given))
     label = records.check_label(params["run"]) if params["run"] else records.new_label()
     changes, faults, remarks = engine.prepare(given, params["absent"])
     fatal = [fault for fault in faults if fault.certain or params["strict"]]
@@ -523,7 +528,7 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = _Module(
         argument_spec={
             "settings": {"type": "dict", "default": {}},
             "absent": {"type": "list", "elements": "str", "default": []},

@@ -257,6 +257,11 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gofleet.cache.plugins.module_utils._fs import atomic, system
 from ansible_collections.gofleet.cache.plugins.module_utils._go import configure, netrc
+from ansible_collections.gofleet.cache.plugins.module_utils._go.mask import MaskedErrors
+
+
+class _Module(MaskedErrors, AnsibleModule):  # type: ignore[misc]
+    """AnsibleModule, with errors that hold no credentials."""
 
 
 def _mode(mode: t.Optional[int]) -> str:
@@ -383,7 +388,7 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = _Module(
         argument_spec={
             "machine": {"type": "str", "required": True},
             "login": {"type": "str"},

@@ -145,18 +145,6 @@ def prepare(
     return values, names, faults
 
 
-def secrets(settings: Mapping[str, Any]) -> List[str]:
-    """Texts in the given settings that must not be shown: whole values that hold credentials, and these themselves."""
-    found: List[str] = []
-    for name, given in settings.items():
-        for item in given if isinstance(given, (list, tuple)) else [given]:
-            if isinstance(item, str) and mask_value(name, item) != item:
-                found.append(item)
-                for userinfo in re.findall(r"(?://|^|[\s,|])([^\s,|]*)@", item):
-                    found.extend(part for part in (userinfo, userinfo.partition(":")[2]) if len(part) > 2)
-    return found
-
-
 # --- where -----------------------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ Too much masked costs a look at the file; too little costs a password. So where 
 from __future__ import annotations
 
 import re
-from typing import List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Set
 
 MASK = "***"
 
@@ -28,6 +28,8 @@ _NAMED = re.compile(
 _HEADER = re.compile(r"(?i)((?:basic|bearer)\s+)[A-Za-z0-9+/._~\-]{8,}=*")
 
 #: Variables whose every list item is a host or a URL: there a bare user@host is a credential as well.
+_SSH = re.compile(r"(?:(?:git\+)?ssh://)?[^\s,|:/@]+@[^\s,|@]*\Z")
+
 _URL_VARIABLES = ("GOPROXY", "GOSUMDB")
 _BARE_USER = re.compile(r"(^|[,|\s])[^\s,|:/@]+@(?=[^\s@])")
 
@@ -57,3 +59,32 @@ def mask_value(name: str, value: str) -> str:
 def hidden(values: Mapping[str, Optional[str]]) -> List[str]:
     """The names whose values hold credentials, sorted."""
     return sorted(name for name, value in values.items() if value is not None and mask_value(name, value) != value)
+
+
+def secrets(given: Any, name: str = "") -> List[str]:
+    """Texts in options (a value, a list, or values by name) that must not be shown: those that hold credentials, whole,
+    and the credentials by themselves."""
+    if isinstance(given, Mapping):
+        return [text for key, value in given.items() for text in secrets(value, str(key))]
+    if isinstance(given, (list, tuple)):
+        return [text for value in given for text in secrets(value, name)]
+    # git@ in an SSH address is nobody's secret.
+    if not isinstance(given, str) or mask_value(name, given) == given or _SSH.match(given):
+        return []
+    found = [given]
+    for userinfo in re.findall(r"(?://|^|[\s,|])([^\s,|]*)@", given):
+        found += [part for part in (userinfo, userinfo.partition(":")[2]) if len(part) > 2]
+    return found
+
+
+class MaskedErrors:
+    """For a module, in front of AnsibleModule: what its errors tell of the options, also those about a missing or wrong
+    option, which come before any code of ours runs, holds no credentials."""
+
+    params: Dict[str, Any]
+    no_log_values: Set[str]
+
+    def fail_json(self, msg: str, **kwargs: Any) -> Any:
+        """As AnsibleModule's."""
+        self.no_log_values.update(secrets(self.params))
+        return super().fail_json(msg, **kwargs)  # type: ignore[misc]
