@@ -368,8 +368,8 @@ class _Mirror:
             st = dirs.lstat(name, level.source)
             there = dirs.lstat_or_none(name, level.target)
             if there is not None and stat.S_IFMT(there.st_mode) != stat.S_IFMT(st.st_mode):
-                self.changed += 1
                 if self.compare:
+                    self.changed += 1
                     return
                 self._clear(level.target, name)
                 there = None

@@ -252,8 +252,8 @@ class _Work:
         self.notes.append("the %s cache is at %s" % (kind, self.to))
         who = transfer.account_of(uid, gid)
         if os.geteuid() in (0, uid):
-            for place, words in ((self.path, (_GOING,)), (self.to, (_PARTLY,))):
-                self._sweep(place, who, words)
+            for place in (self.path, self.to):
+                self._sweep(place, who)
 
     def _new_owner(self) -> Optional[Tuple[int, int, str]]:
         """Owner, group and kind of the cache at the new place; None where none is."""
@@ -423,9 +423,9 @@ class _Work:
         new_rights = transfer.whose_rights(new.fd, new.above, self.to, who)
         self._check_nesting(cache, new)
         self._check_mounts(cache, new)
-        self._sweep_in(old.fd, old.name, who, (_GOING, _PARTLY))
-        if not new.missing:
-            self._sweep_in(new.fd, new.name, who, (_PARTLY,))
+        for end in (old, new):
+            if not end.missing:
+                self._sweep_in(end.fd, end.name, who)
         finish = self._is_there(cache, new)
         rename = not finish and _is_near(new, root)
         if not rename and not finish:
@@ -826,20 +826,20 @@ class _Work:
 
     # leftovers of runs that were killed
 
-    def _sweep(self, place: str, who: transfer.Account, words: Sequence[str]) -> None:
+    def _sweep(self, place: str, who: transfer.Account) -> None:
         try:
             end = self._keep(transfer.open_end(place))
         except OSError:
             return
         if not end.missing:
-            self._sweep_in(end.fd, end.name, who, words)
+            self._sweep_in(end.fd, end.name, who)
 
-    def _sweep_in(self, folder: int, name: str, who: transfer.Account, words: Sequence[str]) -> None:
+    def _sweep_in(self, folder: int, name: str, who: transfer.Account) -> None:
         """Removes what runs that were killed have left beside *name*, if nobody works at it any more.
 
-        An old tree on its way out (its copy had its name by then) counts; a copy that is not whole is nobody's.
+        A copy that is not whole is nobody's, and an old tree goes only when its copy has its name.
         """
-        pattern = re.compile(r"\.%s\.gofleet-(?:%s)-[0-9a-f]{12}\Z" % (re.escape(name), "|".join(words)))
+        pattern = re.compile(r"\.%s\.gofleet-(?:%s|%s)-[0-9a-f]{12}\Z" % (re.escape(name), _PARTLY, _GOING))
         try:
             listed = dirs.open_dir(".", folder)
         except OSError:

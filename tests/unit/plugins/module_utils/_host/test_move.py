@@ -51,7 +51,8 @@ def refused(path: object, to: object = "", old: str = "move", **more: Any) -> Di
         go(path, to, old, **more)
     result = caught.value.result
     assert set(result) == KEYS
-    assert result["refused"] and not result["changed"] and result["action"] == "none", result
+    assert result["refused"]
+    assert (result["changed"], result["action"]) == (False, "none")
     found: Dict[str, Any] = result["refused"][0]
     assert found["reason"] in str(caught.value)
     return found
@@ -111,9 +112,7 @@ def test_nothing_but_an_empty_folder_is_replaced(agent: Any, there: pathlib.Path
 def test_a_home_is_no_new_place(agent: Any, there: pathlib.Path) -> None:
     empty = agent.home / "guest"
     empty.mkdir()
-    agent.monkeypatch.setattr(
-        move.identity, "known_homes", lambda _extra=(): frozenset([str(agent.home), str(empty)])
-    )
+    agent.monkeypatch.setattr(move.identity, "known_homes", lambda _extra=(): frozenset([str(agent.home), str(empty)]))
     assert refused(agent.build.path, empty)["code"] == "home"
 
 
