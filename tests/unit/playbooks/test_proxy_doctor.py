@@ -170,6 +170,6 @@ def test_no_secret_comes_out(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> N
         "gofleet_proxy_explain": ["git.test/a.git@v1.0.0"],
     }
     _code, text = fleet.run("-vvv", "--diff", gofleet_proxy_direct=True, **extra)
-    assert "git.test/a.git@v1.0.0" in text
+    assert "git.test/a.git@v1.0.0" in text, text.replace(PASSWORD, "SECRET")
     for place in (text, *((fleet.top / name).read_text(encoding="utf-8") for name in ("h.jsonl", "r.json"))):
         assert PASSWORD not in place

@@ -328,3 +328,73 @@ def test_a_real_go_mod_download_agrees(
     assert (way["verdict"] == "direct") is (done.returncode == 0), (way, done.stdout, done.stderr)
     assert way["verdict"] == verdict
     assert PASSWORD not in json.dumps(way)
+
+
+@pytest.fixture
+def ssh_port() -> Iterator[int]:
+    """A server that greets as SSH does."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(4)
+
+        def greet() -> None:
+            while True:
+                try:
+                    client = listener.accept()[0]
+                except OSError:
+                    return
+                with client:
+                    client.sendall(b"SSH-2.0-test\r\n")
+
+        threading.Thread(target=greet, daemon=True).start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def test_over_ssh_git_lists_references_and_nobody_is_asked(
+    repository: pathlib.Path, ssh_port: int, tmp_path: pathlib.Path
+) -> None:
+    fake = tmp_path / "ssh"
+    fake.write_text(
+        '#!/bin/sh\necho "$@" >> %s/said\nfor last; do :; done\nexec sh -c "$last"\n' % tmp_path, encoding="utf-8"
+    )
+    fake.chmod(0o755)
+    with (tmp_path / ".gitconfig").open("w", encoding="utf-8") as stream:
+        stream.write(
+            '[url "ssh://git@127.0.0.1:%d%s/"]\n insteadOf = https://git.example.com/\n' % (ssh_port, repository)
+        )
+        stream.write("[safe]\n directory = *\n")
+    found = origins(tmp_path, GIT_SSH_COMMAND=str(fake), GIT_SSH_VARIANT="ssh")
+    row = found.of(PATH)
+    assert (row["accepted"], row["protocol"], row["text"]) == (True, "ssh", "the repository answers"), row
+    assert found.versions(PATH) == ["v1.0.0"]
+    said = (tmp_path / "said").read_text(encoding="utf-8")
+    assert "BatchMode=yes" in said
+    assert "UpdateHostKeys=no" in said
+    assert "StrictHostKeyChecking=yes" in said
+    assert row["ssh"]["known_host"] is False
+    fake.write_text("#!/bin/sh\necho 'git@127.0.0.1: Permission denied (publickey).' >&2\nexit 255\n", encoding="utf-8")
+    row = origins(tmp_path, GIT_SSH_COMMAND=str(fake), GIT_SSH_VARIANT="ssh").of(PATH)
+    assert row["accepted"] is False
+    assert "Permission denied (publickey)" in row["text"]
+
+
+def test_a_git_that_hangs_is_ended_with_all_that_it_started(
+    repository: pathlib.Path, ssh_port: int, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = tmp_path / "ssh"
+    fake.write_text("#!/bin/sh\necho $$ > %s/pid\nexec sleep 60\n" % tmp_path, encoding="utf-8")
+    fake.chmod(0o755)
+    with (tmp_path / ".gitconfig").open("w", encoding="utf-8") as stream:
+        stream.write('[url "ssh://git@127.0.0.1:%d/"]\n insteadOf = https://git.example.com/\n' % ssh_port)
+    found = origins(tmp_path, GIT_SSH_COMMAND=str(fake), GIT_SSH_VARIANT="ssh")
+    found.client.request_timeout = 0.5
+    started = time.monotonic()
+    row = found.of(PATH)
+    assert time.monotonic() - started < 10
+    assert (row["accepted"], "no answer within 1 s" in row["text"]) == (False, True)
+    pid = int((tmp_path / "pid").read_text(encoding="utf-8"))
+    deadline = time.monotonic() + 5
+    while os.path.exists("/proc/%d" % pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not os.path.exists("/proc/%d" % pid) or "sleep" not in pathlib.Path("/proc/%d/cmdline" % pid).read_text()
