@@ -141,6 +141,7 @@ class _Work:
         self.notes: List[str] = find.own_only()
         self.host: Optional[find.Host] = None
         self.fds: List[int] = []
+        self.uid: Optional[int] = None
         self.parent = os.getpid()
         # Of the last words to people when the run ends early.
         self.doing = ""
@@ -177,6 +178,11 @@ class _Work:
 
     def run(self) -> None:
         """Looks at the old place and does what is asked."""
+        if self.options.account:
+            named, missing = accounts.resolve([self.options.account])
+            if missing:
+                raise find.BadRequest("account: %s: %s" % (missing[0].name, missing[0].reason))
+            self.uid = named[0].uid
         there = self._exists()
         if there is None:
             self._gone()
@@ -226,13 +232,9 @@ class _Work:
         if wanted.kind and wanted.kind != cache.kind:
             hint = "name the %s cache, or leave kind out" % wanted.kind
             raise Refused("other-kind", self.path, "it is a %s cache and not %s" % (cache.kind, wanted.kind), hint)
-        if wanted.account:
-            named, missing = accounts.resolve([wanted.account])
-            if missing:
-                raise find.BadRequest("account: %s: %s" % (missing[0].name, missing[0].reason))
-            if named[0].uid != root.uid:
-                why = "it belongs to uid %d and not to %s (uid %d)" % (root.uid, wanted.account, named[0].uid)
-                raise Refused("other-owner", self.path, why, "name its owner, or leave account out")
+        if self.uid is not None and self.uid != root.uid:
+            why = "it belongs to uid %d and not to %s (uid %d)" % (root.uid, wanted.account, self.uid)
+            raise Refused("other-owner", self.path, why, "name its owner, or leave account out")
         if wanted.old != LEAVE and os.geteuid() not in (0, root.uid):
             raise Refused("no-right", self.path, "it belongs to uid %d" % root.uid, "run with become")
 
@@ -516,14 +518,12 @@ class _Work:
         own = (cache.root.device, cache.root.inode)
         if own in above:
             raise Refused("nested", self.to, "it lies inside the old place", "choose a place beside it")
+        outer = _cache_around(new)
+        if outer is not None:
+            raise Refused("nested", self.to, "it lies inside the %s cache %s" % outer, "choose a place beside it")
         for other in self.host.caches:
             numbers = (other.root.device, other.root.inode)
-            if numbers == own or other.kind not in (go_build.KIND, go_mod.KIND):
-                continue
-            if numbers in above:
-                why = "it lies inside the %s cache %s" % (other.kind, other.root.path)
-                raise Refused("nested", self.to, why, "choose a place beside it")
-            if own in running.above(other.root.fd):
+            if numbers != own and other.kind in (go_build.KIND, go_mod.KIND) and own in running.above(other.root.fd):
                 why = "the %s cache %s lies inside it" % (other.kind, other.root.path)
                 raise Refused("nested", self.path, why, "move that one out first")
 
@@ -986,3 +986,24 @@ def _has_names(name: str, folder: int) -> bool:
 def _is_near(new: transfer.End, root: identity.Root) -> bool:
     """Whether a rename leads there: one file system, and no bind mount between (rename(2), EXDEV)."""
     return dirs.same_place(new.fd, root.mount, root.device)
+
+
+def _cache_around(new: transfer.End) -> Optional[Tuple[str, str]]:
+    """The kind and path of a cache in which a new place would lie; None where it does not."""
+    path = new.above
+    fd = os.dup(new.fd)
+    try:
+        while True:
+            kind = probe(fd, path)
+            if kind is not None:
+                return kind, path
+            if path == "/":
+                return None
+            above = dirs.open_dir("..", fd)
+            os.close(fd)
+            fd = above
+            path = os.path.dirname(path)
+    except OSError:
+        return None  # what this user may not read is no cache of this user
+    finally:
+        os.close(fd)

@@ -121,6 +121,9 @@ def test_nested_places_are_refused(agent: Any, there: pathlib.Path) -> None:
     (agent.build.path.parent / "alias").symlink_to(agent.build.path)
     assert refused(agent.build.path, agent.build.path.parent / "alias/deep/below")["code"] == "nested"
     assert refused(agent.build.path, agent.mod.path / "cache/go-build")["code"] == "nested"
+    unknown = synthetic.Mod(agent.home / "unknown")
+    unknown.add("example.com/a@v1.0.0")
+    assert refused(agent.build.path, unknown.path / "example.com/deep/er")["code"] == "nested"
     assert refused(agent.build.path, agent.build.path.parent)["code"] in ("nested", "home")
 
 
