@@ -47,7 +47,9 @@ def _in_memory(data: bytes) -> list[lint.Problem]:
 
 
 def test_a_sound_configuration_has_no_problems(tmp_path: pathlib.Path) -> None:
-    text = "GOPROXY=https://goproxy.example.com,direct\nGOPRIVATE=git.example.com/*\nGOFLAGS=-mod=vendor\nGONOPROXY=none\n"
+    text = (
+        "GOPROXY=https://goproxy.example.com,direct\nGOPRIVATE=git.example.com/*\nGOFLAGS=-mod=vendor\nGONOPROXY=none\n"
+    )
     assert _problems(tmp_path, text) == []
 
 
