@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import os
 import resource
+import select
 import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from types import MappingProxyType
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
@@ -259,7 +261,12 @@ class Prover:
         self, account: Account, path: str, environ: Mapping[str, str], shell: str
     ) -> Tuple[Optional[Dict[str, str]], str]:
         program = shutil.which(shell, path=evaluate.SAFE_PATH) or "/bin/sh"
-        return self._run(account, [program, "-c", '. "$1" >/dev/null && exec env -0', shell, path], environ)
+        # What somebody else can write is his to run, and may be another file by the time a shell opens it.
+        real = os.path.realpath(path)
+        untrusted = ask.why_untrusted(real, account.uid, account.gid)
+        if untrusted:
+            return None, "it was read and not run as %s, because %s" % (account.name, untrusted)
+        return self._run(account, [program, "-c", '. "$1" >/dev/null && exec env -0', shell, real], environ)
 
     def _run(
         self, account: Account, argv: Sequence[str], environ: Mapping[str, str]
@@ -281,16 +288,15 @@ class Prover:
             )
         except (OSError, subprocess.SubprocessError) as error:
             return None, "%s could not be started as %s: %s" % (argv[0], account.name, error)
-        try:
-            out, _err = process.communicate(timeout=SHELL_SECONDS)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+        out, late = _answer(process)
+        if late:
             return None, "%s gave no answer within %g seconds" % (argv[0], SHELL_SECONDS)
+        if len(out) > LIMIT:
+            return None, "%s printed more than %d bytes as %s" % (argv[0], LIMIT, account.name)
         if process.returncode != 0:
             return None, "%s failed with status %d, as a job of %s would" % (argv[0], process.returncode, account.name)
         found: Dict[str, str] = {}
-        for item in out[:LIMIT].decode("utf-8", "surrogateescape").split("\0"):
+        for item in out.decode("utf-8", "surrogateescape").split("\0"):
             name, sign, value = item.partition("=")
             if sign:
                 found[name] = value
@@ -333,6 +339,40 @@ class Prover:
                 if name in names.INTERESTING_NAMES and item.environ.get(name) != _shown(name, value)
             )
         )
+
+
+def _answer(process: subprocess.Popen[bytes]) -> Tuple[bytes, bool]:
+    """What the process printed, of more than LIMIT bytes the first ones, and whether it ran out of time.
+
+    A child that left its session keeps the pipe open as long as it likes, so its end is not waited for.
+    """
+    chunks: List[bytes] = []
+    size = 0
+    deadline = time.monotonic() + SHELL_SECONDS
+    stream = process.stdout
+    try:
+        while stream is not None and size <= LIMIT:
+            left = deadline - time.monotonic()
+            # Once the process is gone, only what it has left in the pipe is its answer.
+            ready = select.select([stream], [], [], 0 if process.poll() is not None else max(0.0, min(0.1, left)))[0]
+            chunk = os.read(stream.fileno(), 65536) if ready else b""
+            chunks.append(chunk)
+            size += len(chunk)
+            if not chunk and (ready or process.returncode is not None):
+                break
+            if left <= 0:
+                return b"", True
+        if size <= LIMIT:
+            process.wait(timeout=max(0.0, deadline - time.monotonic()))
+        return b"".join(chunks), False
+    except subprocess.TimeoutExpired:
+        return b"", True
+    finally:
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        if stream is not None:
+            stream.close()
 
 
 def _shown(name: str, value: Optional[str]) -> Optional[str]:
