@@ -234,12 +234,13 @@ def _place(lines: List[str]) -> int:
 
 
 class _Agent(NamedTuple):
-    """One agent as it is told about hooks: the folder ('' for none), its account, its unit and what says so."""
+    """One agent as it is told about hooks: the folder ('' for none), its account, its unit, what says so, and who."""
 
     folder: str
     user: str
     unit: str
     source: str
+    uid: int
 
 
 def _agents_here(host: _agents.Host, inspection: _agents.Inspection, problems: List[str]) -> List[_Agent]:
@@ -257,28 +258,33 @@ def _agents_here(host: _agents.Host, inspection: _agents.Inspection, problems: L
     found: List[_Agent] = []
     told: Set[str] = set()
 
-    def note(argv: Tuple[str, ...], environ: Dict[str, str], user: str, unit: str, source: str) -> None:
+    def note(argv: Tuple[str, ...], environ: Dict[str, str], user: str, unit: str, source: str, uid: int) -> None:
         config = files.option(argv, "--config") or environ.get("BUILDKITE_AGENT_CONFIG", "")
         if not config:
             config = next(iter(configured), "")
-        told.add(config)
         # An option wins over the environment, and that over the file (cliconfig/loader.go).
         folder = files.option(argv, "--hooks-path") or environ.get("BUILDKITE_HOOKS_PATH", "")
-        found.append(_Agent(_absolute(host, folder or configured.get(config, ""), user), user, unit, source))
+        if not folder:
+            told.add(config)
+            folder, uid = configured.get(config, ""), runners.teller(host.path(config))
+        elif runners.may_name(uid, host.path(config)):
+            told.add(config)
+        found.append(_Agent(_absolute(host, folder, user), user, unit, source, uid))
 
     for unit in host.units():
         if unit.argv and posixpath.basename(unit.argv[0]) == "buildkite-agent":
-            note(unit.argv, unit.environ, unit.user, unit.name, unit.path)
+            note(unit.argv, unit.environ, unit.user, unit.name, unit.path, runners.teller(unit.path))
     names = {entry.uid: entry.name for entry in host.accounts()}
     for process in host.processes():
         program = posixpath.basename(process.argv[0])
         if program == "buildkite-agent" and process.argv[1:2] == ("start",) and not process.contained:
             user = names.get(process.uid, "")
-            note(process.argv, host.process_environ(process), user, "", "process %d" % process.pid)
+            note(process.argv, host.process_environ(process), user, "", "process %d" % process.pid, process.uid)
     for plain, folder in configured.items():
         if plain not in told:
-            owner = runners.owner_of(host.path(plain))
-            found.append(_Agent(_absolute(host, folder, owner), owner, "", host.path(plain)))
+            path = host.path(plain)
+            owner = runners.owner_of(path)
+            found.append(_Agent(_absolute(host, folder, owner), owner, "", path, runners.teller(path)))
     return found
 
 
@@ -304,6 +310,9 @@ def find(request: base.Request) -> base.Found:
             if not base.chosen(request.names, agent.unit or "buildkite-agent"):
                 continue
             if agent.folder.startswith("/") and "$" not in agent.folder:
+                if not runners.may_name(agent.uid, host.path(agent.folder)):
+                    missed.append(runners.strange("Buildkite agent with hooks", agent.folder, agent.uid))
+                    continue
                 paths.setdefault(host.path(posixpath.join(agent.folder, "environment")), agent.user)
                 continue
             missed.append(

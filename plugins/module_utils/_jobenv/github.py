@@ -17,14 +17,17 @@ from __future__ import annotations
 import json
 import os
 import posixpath
+import re
 from typing import Dict, List, Mapping, NamedTuple, Optional
 
 from .. import _agents
+from .._agents import _base as common
 from .._agents import azure as azure_agents
 from .._agents import github as github_agents
 from . import base, runners
 
 _MARK = "\ufeff"
+_SERVICE = re.compile(r"[A-Za-z0-9:_.\\@\-]+\.service\Z")
 
 
 class _Flavour(NamedTuple):
@@ -32,6 +35,8 @@ class _Flavour(NamedTuple):
     title: str
     marker: str
     inspection: str
+    listener: str
+    units: str
     wins: str
     missed: str
     advice: str
@@ -42,6 +47,8 @@ _GITHUB = _Flavour(
     "GitHub Actions runner",
     ".runner",
     "github",
+    "Runner.Listener",
+    "actions.runner.",
     "what a workflow sets with env: wins over it",
     "jobs with container:, container actions and service containers get a step's own variables only, not the runner's",
     "set it with env: in the workflow (or with env: of container:), in the image, or in the container hook that "
@@ -52,26 +59,55 @@ _AZURE = _Flavour(
     "Azure Pipelines agent",
     ".agent",
     "azure",
+    "Agent.Listener",
+    "vsts.agent.",
     "variables of the pipeline win over it",
     "jobs with container: get the pipeline's variables only, not the agent's",
     "set it with variables: in the pipeline, with env: of container:, or in the image",
 )
 
 
-def _unit(host: _agents.Host, folder: str) -> str:
+def _units(host: _agents.Host, folder: str) -> List[common.Unit]:
+    """The units that start what lies in the (plain) *folder*."""
+    found: List[common.Unit] = []
+    for unit in host.units():
+        place = unit.workdir or (posixpath.dirname(unit.argv[0]) if unit.argv else "")
+        if place and posixpath.normpath(place) == folder:
+            found.append(unit)
+    return found
+
+
+def _unit(host: _agents.Host, folder: str, prefix: str) -> str:
     """The systemd unit of the runner in the (plain) *folder*, '' where there is none."""
+    # Accounts can have units of their own, with the name of any service.
+    mine = [unit.name for unit in _units(host, folder) if "/.config/systemd/user/" not in unit.path]
     try:
         # svc.sh leaves the unit's name there (src/Misc/layoutbin/systemd.svc.sh.template).
         name = _agents.read_text(host.path(posixpath.join(folder, ".service"))).strip()
     except (OSError, _agents.Unreadable):
         name = ""
-    if name.endswith(".service") and "/" not in name and len(name.split()) == 1:
+    known = [unit.name for unit in host.units()]
+    if name in mine or (name.startswith(prefix) and _SERVICE.match(name) and name not in known):
         return name
-    for unit in host.units():
-        place = unit.workdir or (posixpath.dirname(unit.argv[0]) if unit.argv else "")
-        if place and posixpath.normpath(place) == folder:
-            return unit.name
-    return ""
+    return mine[0] if mine else ""
+
+
+def _stranger(host: _agents.Host, folder: str, flavour: _Flavour) -> int:
+    """The uid that says without being believed that a runner is in the (plain) *folder*, or -1."""
+    path = host.path(folder)
+    marker = posixpath.join(path, flavour.marker)
+    if os.path.lexists(marker):
+        tellers = [runners.teller(marker)]
+    else:
+        tellers = [runners.teller(unit.path) for unit in _units(host, folder)]
+        names = (flavour.listener, flavour.listener.replace("Listener", "Worker"))
+        for process in host.processes():
+            program = process.argv[0]
+            if posixpath.basename(program) in names and posixpath.dirname(posixpath.dirname(program)) == folder:
+                tellers.append(process.uid)
+    if not tellers or any(runners.may_name(uid, path) for uid in tellers):
+        return -1
+    return tellers[0]
 
 
 def _title(host: _agents.Host, folder: str, marker: str) -> str:
@@ -108,11 +144,17 @@ def _find(flavour: _Flavour, request: base.Request) -> base.Found:
         inspect = github_agents.inspect if flavour.inspection == "github" else azure_agents.inspect
         inspection = inspect(host)
         missed, problems = runners.reported(inspection, "a %s in a container" % flavour.title)
-        folders = _folders(inspection, host, flavour.marker)
+        folders = []
+        for folder in _folders(inspection, host, flavour.marker):
+            uid = _stranger(host, folder, flavour)
+            if uid < 0:
+                folders.append(folder)
+            else:
+                missed.append(runners.strange(flavour.title, host.path(folder), uid))
         files = [host.path(posixpath.join(folder, ".env")) for folder in folders]
     places: List[base.Place] = []
     for folder, path in zip(folders, files):
-        title, unit = _title(host, folder, flavour.marker), _unit(host, folder)
+        title, unit = _title(host, folder, flavour.marker), _unit(host, folder, flavour.units)
         if not any(base.chosen(request.names, name) for name in (title, unit, posixpath.basename(folder))):
             continue
         places.append(

@@ -80,6 +80,40 @@ def owner_of(path: str) -> str:
     return ""
 
 
+def teller(path: str) -> int:
+    """The uid of whoever decides what stands in *path*: the first that is not root's on the way to it; 0 for root."""
+    step = ""
+    for part in os.path.realpath(path).split("/")[1:]:
+        step += "/" + part
+        try:
+            uid = os.lstat(step).st_uid
+        except OSError:
+            break
+        if uid != 0:
+            return uid
+    return 0
+
+
+def may_name(uid: int, folder: str) -> bool:
+    """Whether a folder that *uid* calls a runner's is one to write to: anybody can start a process, and write a file,
+    that names a folder of somebody else."""
+    if uid in (0, teller(folder)):
+        return True
+    try:
+        return os.stat(folder).st_uid == uid
+    except OSError:
+        return False
+
+
+def strange(what: str, folder: str, uid: int) -> base.NotReached:
+    """What is said of a folder that may_name() refuses."""
+    return base.NotReached(
+        "jobs of the %s in %s" % (what, folder),
+        "only uid %d says that it is there, to whom the folder does not belong" % uid,
+        "look who says so; if it is right, name the file in it by paths",
+    )
+
+
 def read(path: str) -> bytes:
     """A file of 4 MiB at most, as a controller's may be. Raises FileNotFoundError, or _agents.Unreadable."""
     return _agents.read_text(path, 4 << 20).encode("utf-8")

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -193,3 +194,32 @@ def test_an_agent_without_a_hooks_path_is_not_reached(tmp_path: Path) -> None:
     assert not found.places
     assert len(found.not_reached) == 1
     assert "hooks-path" in found.not_reached[0].why
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root writes for other accounts")
+@pytest.mark.parametrize("how", ["option", "environment", "file"])
+def test_a_process_of_somebody_else_names_no_hooks_of_the_system(tmp_path: Path, how: str) -> None:
+    (tmp_path / "etc").mkdir()
+    argv, environ = ["/usr/bin/buildkite-agent", "start"], ""
+    if how == "option":
+        argv += ["--hooks-path", "/etc"]
+    elif how == "environment":
+        environ = "BUILDKITE_HOOKS_PATH=/etc"
+    else:
+        home = tmp_path / "home/somebody"
+        home.mkdir(parents=True)
+        (home / "agent.cfg").write_text("hooks-path=/etc\n")
+        os.chown(home, 54321, 54321)
+        argv += ["--config", "/home/somebody/agent.cfg"]
+    place = tmp_path / "proc/11"
+    place.mkdir(parents=True)
+    (place / "cmdline").write_bytes(b"".join(word.encode() + b"\0" for word in argv))
+    (place / "environ").write_bytes(environ.encode() + b"\0")
+    (place / "root").symlink_to(tmp_path)
+    os.chown(place, 54321, 54321)
+    found = buildkite.KIND.find(base.Request(root=str(tmp_path)))
+    assert not found.places
+    assert any("uid 54321" in row.why for row in found.not_reached)
+    os.chown(place, 0, 0)
+    found = buildkite.KIND.find(base.Request(root=str(tmp_path)))
+    assert [item.path for item in found.places] == ([] if how == "file" else [str(tmp_path / "etc/environment")])

@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Dict, List, NamedTuple, Optional
 
 import pytest
 from hypothesis import given
@@ -129,3 +130,60 @@ def test_a_unit_name_that_is_none_is_not_handed_on(tmp_path: Path, text: str) ->
     (tmp_path / ".service").write_text(text)
     found = github.KIND.find(base.Request(paths=(str(tmp_path / ".env"),)))
     assert [place.service for place in found.places] == [""]
+
+
+class _Process(NamedTuple):
+    folder: Path
+
+    def add(self, pid: int, uid: int, *argv: str) -> None:
+        """A process that the host seems to have."""
+        place = self.folder / "proc" / str(pid)
+        place.mkdir(parents=True)
+        (place / "cmdline").write_bytes(b"".join(word.encode() + b"\0" for word in argv))
+        (place / "root").symlink_to(self.folder)
+        os.chown(place, uid, uid)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root writes for other accounts")
+def test_a_process_of_somebody_else_names_no_folder_to_write_to(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "srv/runner").mkdir(parents=True)
+    os.chown(tmp_path / "srv/runner", 54321, 54321)
+    processes = _Process(tmp_path)
+    processes.add(11, 54321, "/etc/bin/Runner.Listener", "run")
+    processes.add(12, 54321, "/srv/runner/bin/Runner.Listener", "run")
+    found = github.KIND.find(base.Request(root=str(tmp_path)))
+    assert [place.path for place in found.places] == [str(tmp_path / "srv/runner/.env")]
+    strange = [row for row in found.not_reached if "uid 54321" in row.why]
+    assert [row.who for row in strange] == ["jobs of the GitHub Actions runner in %s/etc" % tmp_path]
+    processes.add(13, 0, "/etc/bin/Runner.Listener", "run")
+    found = github.KIND.find(base.Request(root=str(tmp_path)))
+    assert str(tmp_path / "etc/.env") in [place.path for place in found.places]
+
+
+def test_a_runner_names_no_service_of_others_to_be_started_again(tmp_path: Path) -> None:
+    units = tmp_path / "etc/systemd/system"
+    units.mkdir(parents=True)
+    for name, folder in (("actions.runner.x.service", "/opt/actions-runner-1"), ("sshd.service", "/")):
+        (units / name).write_text("[Service]\nExecStart=/bin/true\nWorkingDirectory=%s\n" % folder)
+    (tmp_path / "etc/passwd").write_text("ci:x:1000:1000::/home/ci:/bin/sh\n")
+    own = tmp_path / "home/ci/.config/systemd/user"
+    own.mkdir(parents=True)
+    (own / "postgresql.service").write_text("[Service]\nWorkingDirectory=/home/ci/actions-runner\n")
+    for name, service in (
+        ("opt/actions-runner-1", ""),
+        ("opt/actions-runner-2", "sshd.service"),
+        ("opt/actions-runner-3", "actions.runner.x.service"),
+        ("home/ci/actions-runner", "cron.service"),
+    ):
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        (folder / ".runner").write_text('{"agentName": "a", "gitHubUrl": "x"}')
+        (folder / ".service").write_text(service)
+    found = github.KIND.find(base.Request(root=str(tmp_path)))
+    assert {place.path[len(str(tmp_path)) :]: place.service for place in found.places} == {
+        "/opt/actions-runner-1/.env": "actions.runner.x.service",
+        "/opt/actions-runner-2/.env": "",
+        "/opt/actions-runner-3/.env": "",
+        "/home/ci/actions-runner/.env": "",
+    }
