@@ -14,7 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from .._go import dirhash, modpath
 from . import chain as chains
-from . import wire
+from . import sumdb, wire
 from .chain import FOUND, MISSING, UNKNOWN, Chain, Element
 from .credentials import NONE, expires
 from .freshness import days
@@ -66,11 +66,19 @@ def missing_version(path: str) -> str:
 class Checker:
     """Checks elements. canaries: (path, version) of modules that the proxies should have, the main one first.
 
-    samples: how often latency is measured.
+    samples: how often latency is measured. gonosumdb: globs of modules whose sums nobody is asked for. known: go.sum
+    lines that are trusted already, as a text.
     """
 
     def __init__(
-        self, prober: Prober, chain: Chain, canaries: Sequence[Tuple[str, str]], samples: int, now: float
+        self,
+        prober: Prober,
+        chain: Chain,
+        canaries: Sequence[Tuple[str, str]],
+        samples: int,
+        now: float,
+        gonosumdb: str = "",
+        known: bytes = b"",
     ) -> None:
         self.prober = prober
         self.client = prober.client
@@ -78,6 +86,8 @@ class Checker:
         self.canaries = list(canaries)
         self.samples = samples
         self.now = now
+        self.gonosumdb = gonosumdb
+        self.known = known
         self.servers: Dict[int, str] = {}
 
     def element(self, element: Element, seconds: float) -> List[Check]:
@@ -247,6 +257,9 @@ class Checker:
             if answer.state == FOUND and declared != path:
                 text = "%s: %s, but the file declares %s" % (path, answer.text, declared or "no module")
                 check = check._replace(status=FAIL if not declared else WARN, text=text)
+            wanted = sumdb.sums(self.known, path, version)[1]
+            if answer.state == FOUND and wanted and dirhash.h1_gomod(reply.body) != wanted:
+                check = check._replace(status=FAIL, text="%s: go.sum has another sum" % modpath.label(path, version))
         return [check]
 
     def _zip(self, element: Element, replies: List[wire.Reply]) -> List[Check]:
@@ -263,6 +276,10 @@ class Checker:
         value = {"bytes": found.reply.size, "mb_per_s": round(found.reply.size / 1e6 / seconds, 2), "h1": found.h1}
         if found.problem:
             return [Check("zip", FAIL, "%s: %s" % (label, found.problem), value, found.reply.ms)]
+        wanted = sumdb.sums(self.known, path, version)[0]
+        if wanted and wanted != found.h1:
+            text = "%s: %s, but go.sum has %s" % (label, found.h1, wanted)
+            return [Check("zip", FAIL, text, value, found.reply.ms)]
         text = "%s: %d bytes, %s" % (label, found.reply.size, found.h1)
         return [Check("zip", OK, text, value, found.reply.ms)]
 
@@ -336,22 +353,29 @@ class Checker:
 
     def _sumdb(self, element: Element, replies: List[wire.Reply]) -> List[Check]:
         database = self.prober.database
-        if database.off or database.error or database.url:
-            text = "GOSUMDB is off" if database.off else database.error or "GOSUMDB names an address of its own"
-            return [Check("sumdb", SKIP, text)]
+        if database.off or database.error:
+            return [Check("sumdb", SKIP, "GOSUMDB is off" if database.off else database.error)]
+        if database.url:
+            bad = self._elsewhere(element)
+            return [Check("sumdb", FAIL if bad else SKIP, bad or "GOSUMDB names an address of its own")]
         reply = self.prober.supported(element)
         replies.append(reply)
         if reply.error == wire.SPENT:
             return [Check("sumdb", SKIP, reply.text)]
         if reply.missing:
-            return [Check("sumdb", OK, "it does not pass %s on: Go asks elsewhere" % database.name, False, reply.ms)]
+            bad = self._elsewhere(element)
+            text = bad or "it does not pass %s on: Go asks elsewhere" % database.name
+            return [Check("sumdb", FAIL if bad else OK, text, False, reply.ms)]
         if not reply.ok or reply.html:
             text = "supported: %s instead of 200, 404 or 410" % reply.say()
             stops = reply.ok or not element.falls_back or reply.error == wire.STALLED
             text += ": no new module can be verified" if stops else ""
             return [Check("sumdb", FAIL if stops else WARN, text, reply.status or None, reply.ms)]
+        base = join(element.url, "sumdb/" + database.name)
         path, version = self.canaries[0]
-        sums = self.prober.sums(join(element.url, "sumdb/" + database.name), path, version)
+        if chains.matches(self.gonosumdb, path):
+            return [self._tree(base, reply)]
+        sums = self.prober.sums(base, path, version)
         if sums.state == UNKNOWN:
             return [Check("sumdb", SKIP, sums.error)]
         if sums.error:
@@ -362,6 +386,34 @@ class Checker:
             return [Check("sumdb", FAIL, bad, True, reply.ms)]
         text = "it passes %s on; tree head, signature and proof are good" % database.name
         return [Check("sumdb", OK, text, True, reply.ms)]
+
+    def _tree(self, base: str, supported: wire.Reply) -> Check:
+        """Where the canary is private: its name is not told to the database, the tree head is all that is asked for."""
+        reply = self.prober.url(join(base, "latest"))
+        if reply.error == wire.SPENT:
+            return Check("sumdb", SKIP, reply.text)
+        try:
+            if not reply.ok:
+                raise sumdb.SumProblem("the tree head: " + reply.say())
+            sumdb.tree_head(reply.body, self.prober.database)
+        except sumdb.SumProblem as problem:
+            text = "it says that it passes %s on, but: %s" % (self.prober.database.name, problem)
+            return Check("sumdb", FAIL, text, True, supported.ms)
+        text = "it passes %s on; the tree head is signed; GONOSUMDB matches the canary" % self.prober.database.name
+        return Check("sumdb", OK, text, True, supported.ms)
+
+    def _elsewhere(self, element: Element) -> str:
+        """What is wrong with the canary's files by the database that Go asks instead of the proxy, or an empty text."""
+        path, version = self.canaries[0]
+        base = self.prober.sum_base(self.chain)
+        if (
+            chains.matches(self.gonosumdb, path)
+            or base.state != FOUND
+            or not self.prober.url(join(base.url, "latest")).ok
+        ):
+            return ""
+        sums = self.prober.sums(base.url, path, version)
+        return "" if sums.error else self._mismatch(element, sums.zip, sums.mod)
 
     def _mismatch(self, element: Element, zip_sum: str, mod_sum: str) -> str:
         path, version = self.canaries[0]
@@ -460,7 +512,7 @@ class Checker:
         colds: List[float] = []
         for _number in range(self.samples):
             again = self.client.get(url)
-            if again.error:
+            if again.error or again.status != reply.status:
                 break
             warm.append(again.times["total"])
         value: Dict[str, Any] = {"cold": cold, "samples": len(warm)}
@@ -469,7 +521,7 @@ class Checker:
         # The first answer may have come over a connection that was open already.
         for _number in range(min(5, (self.samples + 3) // 4)):
             again = self.client.get(url, fresh=True)
-            if again.error:
+            if again.error or again.status != reply.status:
                 break
             for name in ("dns", "connect", "tls", "first"):
                 cold.pop(name, None)

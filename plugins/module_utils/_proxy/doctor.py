@@ -164,8 +164,9 @@ class _Examination:
 
     def run(self) -> Dict[str, Any]:
         try:
-            checker = Checker(self.prober, self.chain, self.canaries, self.request.samples, time.time())
-            other = Checker(self.other_prober, self.others, self.canaries, self.request.samples, time.time())
+            common = (self.canaries, self.request.samples, time.time(), self.gonosumdb, self.known)
+            checker = Checker(self.prober, self.chain, *common)
+            other = Checker(self.other_prober, self.others, *common)
             # What explains and completes comes last and is to have a third of the time.
             share = 0.66 if self.request.modules or self.request.go_sum else 0.95
             end = time.monotonic() + self.budget.left() * share

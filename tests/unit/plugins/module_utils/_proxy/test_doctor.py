@@ -175,6 +175,36 @@ def test_it_is_told_how_the_checksum_database_is_reached(
         assert found["by"] == site.url + ("/sumok" if " " not in gosumdb else "/sumok/sumdb/sumdb.test")
 
 
+def test_the_name_of_a_private_canary_is_not_told_to_the_database(site: server.Running) -> None:
+    settings = {"GOSUMDB": site.database.verifier, "GONOSUMDB": "example.com"}
+    found = check(look(site.url + "/sumok", settings=settings), "sumdb")
+    assert (found["status"], "the tree head is signed" in found["text"]) == ("ok", True), found
+    assert not [path for path in site.paths() if "/lookup/" in path]
+    assert check(look(site.url + "/sumforged", settings=settings), "sumdb")["status"] == "fail"
+
+
+@pytest.mark.parametrize("first", ["{u}/wrongmod,{u}/sumok", "{u}/wrongmod"])
+def test_files_are_compared_with_the_database_that_go_asks_instead(site: server.Running, first: str) -> None:
+    own = "" if "," in first else " {u}/sumok/sumdb/sumdb.test"
+    settings = {"GOSUMDB": site.database.verifier + own.format(u=site.url)}
+    found = check(look(first.format(u=site.url), settings=settings), "sumdb")
+    assert (found["status"], "not what the checksum database knows" in found["text"]) == ("fail", True), found
+    good = check(look(first.replace("wrongmod", "ok").format(u=site.url), settings=settings), "sumdb")
+    assert good["status"] in ("ok", "skip"), good
+
+
+def test_files_are_compared_with_the_go_sum_of_a_project(site: server.Running, tmp_path: pathlib.Path) -> None:
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    record = next(row for row in site.database.records if row.startswith(b"example.com/lib v0.1.0 "))
+    good.write_bytes(record)
+    bad.write_bytes(record.replace(b"h1:", b"h1:x"))
+    found = look(site.url + "/ok", go_sum=str(good), zip=True)
+    assert [check(found, name)["status"] for name in ("mod", "zip")] == ["ok", "ok"]
+    found = look(site.url + "/ok", go_sum=str(bad), zip=True)
+    assert [check(found, name)["status"] for name in ("mod", "zip")] == ["fail", "fail"]
+    assert all("go.sum has" in check(found, name)["text"] for name in ("mod", "zip"))
+
+
 @pytest.mark.parametrize("fault", ["stall", "drip"])
 def test_a_proxy_that_never_ends_costs_only_the_time_limit(site: server.Running, fault: str) -> None:
     started = time.monotonic()
