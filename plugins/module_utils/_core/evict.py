@@ -56,7 +56,7 @@ class Job(NamedTuple):
     name at each step boundary (fault injection in tests; nothing in production). ``tell`` gets the sums of evictions,
     bytes and inodes after each eviction, so that they are known even when the process is killed. ``aside`` is the name
     under which what goes is kept for a while (quarantine), so that it can come back; '' where it is removed. ``stop``
-    says whether somebody wants the run to end now.
+    says whether somebody wants the run to end now. ``local`` says that nobody on another host can use the cache.
     """
 
     deadline: float
@@ -68,6 +68,7 @@ class Job(NamedTuple):
     tell: Callable[[int, int, int], None] = _nobody
     aside: str = ""
     stop: Callable[[], bool] = never
+    local: bool = False
 
     def late(self) -> bool:
         """Whether the time budget is used up, or the run is to end."""
@@ -228,6 +229,16 @@ def in_threads(
     if errors:
         raise errors[0]
     return state["next"]
+
+
+def settle(job: Job, seconds: float) -> None:
+    """Lets tools that had found what has just gone mark, or take, what belongs to it.
+
+    Where every tool that may have is seen, and none runs, nobody needs the pause: who starts now finds it gone.
+    """
+    seen = job.scan()
+    if seen.who or not seen.complete or not job.local:
+        time.sleep(min(seconds, max(0.0, job.deadline - time.monotonic())))
 
 
 def wait_quiet(job: Job) -> bool:

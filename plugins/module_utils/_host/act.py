@@ -36,6 +36,7 @@ class Terms(NamedTuple):
     step: Callable[[str], None]
     aside: str = ""
     stop: Callable[[], bool] = core.never
+    local: bool = False
 
 
 def lock(fd: int) -> None:
@@ -122,7 +123,7 @@ def _as_owner(
 
         forget = _forgetter(host, cache, details)
         job = core.Job(terms.deadline, scan, terms.below_floor, terms.threads, terms.step, forget, tell, terms.aside)
-        job = job._replace(stop=terms.stop)
+        job = job._replace(stop=terms.stop, local=terms.local)
         return work(job).data()
 
     try:

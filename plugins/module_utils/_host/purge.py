@@ -272,7 +272,10 @@ class _Purge:
         root = cache.root
         below = self.policy.floor < policies.FLOOR_LEAST and steps.idle
         aside = self.aside if _has_quarantine(cache.kind) else ""
-        terms = act.Terms(self.deadline, below, self.options.threads, self.options.step, aside, self.options.stop)
+        local = cache.root.mount in self.mounts and not self._is_remote(cache)
+        terms = act.Terms(
+            self.deadline, below, self.options.threads, self.options.step, aside, self.options.stop, local
+        )
         parts = _by_owner(steps)
 
         def work(part: planner.CachePlan) -> act.Work:

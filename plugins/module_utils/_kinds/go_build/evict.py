@@ -213,7 +213,7 @@ class _Eviction:
             return
         if not rows:
             return
-        time.sleep(min(_SETTLE, max(0.0, self.job.deadline - time.monotonic())))
+        core.settle(self.job, _SETTLE)
         tier = self.entries.tier
         batches: List[_Batch] = []
         room = 0

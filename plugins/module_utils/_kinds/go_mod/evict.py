@@ -20,7 +20,6 @@ import os
 import random
 import re
 import stat
-import time
 from typing import Dict, List, NamedTuple, Optional, Set, Tuple
 
 from ..._core import evict as core
@@ -382,7 +381,7 @@ class _Eviction:
                 held.release()
         self.job.step("ziphash")
         if waiting:
-            time.sleep(_SETTLE)
+            core.settle(self.job, _SETTLE)
         for row, freed in waiting:
             held = self._lock(row)
             if held is None:

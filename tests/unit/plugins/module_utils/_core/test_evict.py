@@ -83,3 +83,21 @@ def test_waiting_for_quiet_ends_with_the_time_limit() -> None:
     begun = time.monotonic()
     assert evict.wait_quiet(synthetic.job(scan=lambda: activity((5, 1)), seconds=0.3)) is False
     assert time.monotonic() - begun < 3
+
+
+@pytest.mark.parametrize(
+    ("seen", "local", "waits"),
+    [
+        (evict.Activity((), True), True, False),
+        (evict.Activity(((5, 1, "go"),), True), True, True),
+        (evict.Activity((), False), True, True),
+        (evict.Activity((), True), False, True),
+    ],
+)
+def test_there_is_no_pause_only_where_nobody_can_need_one(
+    monkeypatch: pytest.MonkeyPatch, seen: evict.Activity, local: bool, waits: bool
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(evict.time, "sleep", slept.append)
+    evict.settle(synthetic.job(scan=lambda: seen, seconds=60)._replace(local=local), 1.0)
+    assert slept == ([1.0] if waits else [])
