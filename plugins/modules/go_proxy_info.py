@@ -337,7 +337,8 @@ freshness:
     elements:
       description: >-
         Who lists it, V(direct) for the repository itself (see O(direct)). C(element), C(newest) and its C(time),
-        C(latest) as C(@latest) says, how many C(versions), how many are C(missing) that others list, the newest ten of
+        C(latest) as C(@latest) says, whether that is C(latest_behind) what others say there, and
+        C(latest_lag_seconds), how many C(versions), how many are C(missing) that others list, the newest ten of
         them in C(missing_versions), whether it is C(behind), and C(lag_seconds) between its newest version and the
         newest of all, V(null) where a time is not known.
       type: list
@@ -349,8 +350,8 @@ freshness:
       time: "2025-10-08T14:17:04Z"
       elements:
         - {"element": "https://goproxy.example.com", "newest": "v0.29.0", "time": "2025-09-05T15:52:45Z",
-           "latest": "v0.29.0", "versions": 43, "missing": 1, "missing_versions": ["v0.30.0"], "behind": true,
-           "lag_seconds": 2845459}
+           "latest": "v0.29.0", "latest_behind": true, "latest_lag_seconds": 2845459, "versions": 43, "missing": 1,
+           "missing_versions": ["v0.30.0"], "behind": true, "lag_seconds": 2845459}
 explain:
   description: The way of each module in O(explain).
   returned: always

@@ -561,12 +561,18 @@ def freshness(element: str, rows: Sequence[Mapping[str, Any]]) -> Check:
         "behind": sum(item["behind"] for _module, _best, item in mine),
         "missing": sum(item["missing"] for _module, _best, item in mine),
         "lag_seconds": max([lag for lag in lags if lag is not None], default=None),
+        "latest_behind": sum(item["latest_behind"] for _module, _best, item in mine),
     }
     for module, best, item in mine:
         if item["behind"]:
             text = "%s: its list ends at %s, another's at %s" % (module, item["newest"] or "nothing", best)
             if item["lag_seconds"]:
                 text += ", which is %s younger" % days(item["lag_seconds"])
+            return Check("freshness", WARN, text, value)
+        if item["latest_behind"]:
+            text = "%s: its @latest is %s, another's is newer" % (module, item["latest"])
+            if item["latest_lag_seconds"]:
+                text += " by %s" % days(item["latest_lag_seconds"])
             return Check("freshness", WARN, text, value)
     text = "its lists are as new as the others'"
     if value["missing"]:

@@ -131,7 +131,7 @@ class Way:
                 return answer
             version = newest(listed(reply.body)[0])
             if not version:
-                answer, version = self.prober.latest(element, path)
+                answer, version, _time = self.prober.latest(element, path)
                 if answer.state == MISSING:  # modload.NoMatchingVersionError, which is no fs.ErrNotExist
                     return Answer(FAILED, "no matching versions for query latest")
                 if answer.state != FOUND:

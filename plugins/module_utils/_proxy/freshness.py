@@ -43,17 +43,19 @@ def compare(path: str, members: Sequence[Member], origins: Optional[Origins]) ->
     """One module's lists side by side, as plain data; None where fewer than two were seen. Never raises.
 
     origins: where the repository's own tags count as well. ``lag_seconds``: from the time of the newest version that a
-    member lists to the time of the newest one of all; None where a time is not known.
+    member lists to the time of the newest one of all; None where a time is not known. ``latest_lag_seconds``: the same
+    between what members answer to @latest, which leaves retracted versions out and so may be older than the lists.
     """
     lists: List[Tuple[str, List[str]]] = []
     rows: List[Dict[str, Any]] = []
+    times: Dict[str, str] = {}
     for prober, element in members:
         answer, reply = prober.versions(element, path)
         if answer.state != FOUND or reply is None or reply.html:
             continue
         versions = listed(reply.body)[0]
         lists.append((element.shown, versions))
-        rows.append({"element": element.shown, "latest": _latest(prober, element, path)})
+        rows.append({"element": element.shown, "latest": _latest(prober, element, path, times)})
         rows[-1].update(_newest(prober, element, path, versions))
     tags = origins.versions(path) if origins is not None else None
     if tags is not None:
@@ -65,14 +67,16 @@ def compare(path: str, members: Sequence[Member], origins: Optional[Origins]) ->
     best = newest(everything)
     # The repository has no .info: whoever serves the version tells its time.
     time = next((row["time"] for row in rows if row["newest"] == best and row["time"]), "")
+    latest = newest([row["latest"] for row in rows if row["latest"]])
     for row, (_name, versions) in zip(rows, lists):
         missing = sorted(set(everything) - set(versions), key=modpath.sort_key, reverse=True)
         row["missing"], row["missing_versions"] = len(missing), missing[:MAX_NAMED]
         row["behind"] = row["newest"] != best
-        mine, theirs = timestamp(row["time"]), timestamp(time)
-        row["lag_seconds"] = 0 if not row["behind"] else None
-        if row["behind"] and mine is not None and theirs is not None:
-            row["lag_seconds"] = max(0, int(theirs - mine))
+        row["lag_seconds"] = _lag(row["time"], time) if row["behind"] else 0
+        row["latest_behind"] = row["latest"] not in ("", latest)
+        row["latest_lag_seconds"] = (
+            _lag(times.get(row["latest"], ""), times.get(latest, "")) if row["latest_behind"] else 0
+        )
     return {"module": path, "newest": best, "time": time, "elements": rows}
 
 
@@ -88,8 +92,17 @@ def _newest(prober: Prober, element: Element, path: str, versions: List[str]) ->
     return row
 
 
-def _latest(prober: Prober, element: Element, path: str) -> str:
-    return prober.latest(element, path)[1] if element.kind == chains.HTTP else ""
+def _lag(mine: str, newest_time: str) -> Optional[int]:
+    started, ended = timestamp(mine), timestamp(newest_time)
+    return None if started is None or ended is None else max(0, int(ended - started))
+
+
+def _latest(prober: Prober, element: Element, path: str, times: Dict[str, str]) -> str:
+    if element.kind != chains.HTTP:
+        return ""
+    version, time = prober.latest(element, path)[1:]
+    times.setdefault(version, time)
+    return version
 
 
 def days(seconds: float) -> str:

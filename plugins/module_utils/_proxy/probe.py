@@ -299,20 +299,21 @@ class Prober:
         reply = self.ask(element, modpath.escape_path(path) + "/@v/list")
         return self.judge(element, reply), reply
 
-    def latest(self, element: Element, path: str) -> Tuple[Answer, str]:
-        """What the element says to ``@latest`` where its list names no version."""
+    def latest(self, element: Element, path: str) -> Tuple[Answer, str, str]:
+        """What the element says to ``@latest``, which Go asks where a list names no version; the version, its time."""
         answer = self.outside(element, path)
         if answer is not None:
-            return answer, ""
+            return answer, "", ""
         reply = self.ask(element, modpath.escape_path(path) + "/@latest")
         if not reply.ok:
-            return self.judge(element, reply), ""
+            return self.judge(element, reply), "", ""
         problem = info_problem(reply.body, path, "")
-        said = ""
+        said = time = ""
         if not problem:
-            said = str(json_object(reply.body).get("version", ""))
+            info = json_object(reply.body)
+            said, time = str(info.get("version", "")), str(info.get("time", ""))
             problem = "" if modpath.is_valid(said) else "it names no version"
-        return self.judge(element, reply, problem), said
+        return self.judge(element, reply, problem), said, time
 
     # The checksum database
 

@@ -580,6 +580,17 @@ def test_lists_are_compared_and_the_lag_is_the_time_between_the_newest(tmp_path:
     assert check(result, "freshness", 2)["status"] == "ok"
 
 
+def test_an_old_latest_is_told_also_where_the_lists_are_the_same(site: server.Running) -> None:
+    result = look("%s/oldlatest|%s/newlatest" % (site.url, site.url), canaries=[LIB])
+    old, new = result["freshness"][0]["elements"]
+    assert (old["behind"], old["latest"], old["latest_behind"]) == (False, "v0.1.0", True)
+    assert (old["latest_lag_seconds"], new["latest_behind"]) == (3 * 86400, False)
+    found = check(result, "freshness")
+    assert (found["status"], "newer by 3 days" in found["text"]) == ("warn", True), found
+    alone = look("%s/oldlatest|%s/ok" % (site.url, site.url), canaries=[LIB])["freshness"][0]["elements"]
+    assert not any(row["latest_behind"] for row in alone), "a retracted version is in no @latest"
+
+
 def test_cold_and_warm_latency_are_told_apart(site: server.Running) -> None:
     value = check(look(site.url + "/ok", samples=8), "latency")["value"]
     assert (value["samples"], value["cold"]["samples"]) == (8, 2)
