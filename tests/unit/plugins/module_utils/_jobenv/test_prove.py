@@ -22,7 +22,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can run someth
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A folder of somebody whom no password database knows."""
-    for folder in (tmp_path, *tmp_path.parents[:2]):
+    for folder in (tmp_path, tmp_path.parent, tmp_path.parents[1]):
         folder.chmod(0o755)
     path = tmp_path / "home"
     path.mkdir()
