@@ -62,7 +62,8 @@ options:
   canaries:
     description:
       - Modules as V(path@version) that the proxies are expected to have. The first is asked for all its files.
-      - The first one with a capital letter shows whether these are escaped properly.
+      - The first one with a capital letter shows whether these are escaped properly. Pseudo-versions,
+        C(+incompatible) versions and major versions such as C(/v2) show it for these.
     type: list
     elements: str
     default:
@@ -120,10 +121,17 @@ options:
       - The method V(git) is never run.
     type: bool
     default: false
+  wrong_login:
+    description:
+      - Whether a proxy that takes the account's credential is also tried once with a login that nobody has, to see
+        whether it looks at all. What it answers without one is asked in any case.
+      - Some servers lock out addresses from which such logins come.
+    type: bool
+    default: false
   samples:
     description: How often one small file of each proxy is asked for to measure its latency, between 0 and 100.
     type: int
-    default: 5
+    default: 20
   time_limit:
     description: How long the whole examination may take, such as V(60s) or V(5m).
     type: str
@@ -142,7 +150,7 @@ options:
     default: 128MiB
 notes:
   - "Differences to the go command: HTTP/1.1 only; a 4xx over https is not asked twice; the checksum database's tree
-    head is not compared with the one that the account saw last; of repositories behind V(direct) only those of Git are
+    head is compared with the one that the account saw last by size only; of repositories behind V(direct) only those of Git are
     tried, and nothing is fetched from them."
 seealso:
   - module: gofleet.cache.go_env_info
@@ -195,7 +203,7 @@ EXAMPLES = r"""
       - https://goproxy.cn
       - https://goproxy.io
       - https://proxy.golang.org
-    samples: 20
+    samples: 50
 
 - name: Is everything that a project needs in the proxy of the closed network
   gofleet.cache.go_proxy_info:
@@ -420,7 +428,8 @@ explain:
 sumdb:
   description: >-
     The checksum database. C(name); C(by), the element that passes it on or its own address; C(status), V(ok), V(fail),
-    or V(skip) where it is off or not asked; C(text).
+    V(warn) where its tree is smaller than the one that the account has seen, or V(skip) where it is off or not asked;
+    C(text).
   returned: always
   type: dict
   sample: {"name": "sum.golang.org", "by": "https://goproxy.example.com", "status": "ok",
@@ -552,6 +561,8 @@ def build(params: dict[str, t.Any], found: settings.Settings) -> doctor.Request:
         zip=params["zip"],
         cached_only=params["cached_only"],
         ask_goauth=params["ask_goauth"],
+        sumdb=found.sumdb,
+        wrong_login=params["wrong_login"],
         samples=params["samples"],
         max_requests=params["max_requests"],
         problems=problems,
@@ -578,7 +589,8 @@ def main() -> None:
             "zip": {"type": "bool", "default": False},
             "cached_only": {"type": "bool", "default": True},
             "ask_goauth": {"type": "bool", "default": False},
-            "samples": {"type": "int", "default": 5},
+            "wrong_login": {"type": "bool", "default": False},
+            "samples": {"type": "int", "default": 20},
             "time_limit": {"type": "str", "default": "60s"},
             "request_timeout": {"type": "str", "default": "10s"},
             "max_requests": {"type": "int", "default": 300},

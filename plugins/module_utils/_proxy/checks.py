@@ -16,7 +16,7 @@ from .._go import dirhash, modpath
 from . import chain as chains
 from . import sumdb, wire
 from .chain import FOUND, MISSING, UNKNOWN, Chain, Element
-from .credentials import NONE, expires
+from .credentials import NONE, WRONG, expires
 from .freshness import days
 from .probe import Prober, join, listed, module_line, newest
 
@@ -67,7 +67,7 @@ class Checker:
     """Checks elements. canaries: (path, version) of modules that the proxies should have, the main one first.
 
     samples: how often latency is measured. gonosumdb: globs of modules whose sums nobody is asked for. known: go.sum
-    lines that are trusted already, as a text.
+    lines that are trusted already, as a text. wrong_login: whether proxies that take a credential get a wrong one, too.
     """
 
     def __init__(
@@ -79,6 +79,7 @@ class Checker:
         now: float,
         gonosumdb: str = "",
         known: bytes = b"",
+        wrong_login: bool = False,
     ) -> None:
         self.prober = prober
         self.client = prober.client
@@ -88,6 +89,7 @@ class Checker:
         self.now = now
         self.gonosumdb = gonosumdb
         self.known = known
+        self.wrong_login = wrong_login
         self.servers: Dict[int, str] = {}
 
     def element(self, element: Element, seconds: float) -> List[Check]:
@@ -447,6 +449,8 @@ class Checker:
             bare = bare._replace(netloc=bare.netloc.rpartition("@")[2])
             if not self.prober.would_fetch(element):
                 value["anonymous"] = self.client.get(urlunsplit(bare), credential=NONE).status or None
+                if self.wrong_login:
+                    value["wrong"] = self.client.get(urlunsplit(bare), credential=WRONG).status or None
         wrong = [reply for reply in refused if reply.status == 401] or (refused if len(refused) == len(seen) else [])
         if wrong:
             text = "%s, with %s" % (wrong[0].say(), source or "no credential")
@@ -463,6 +467,10 @@ class Checker:
                     return [Check("auth", WARN, text, value)]
             if value["anonymous"] == 200:
                 text += "; it answers without a credential too"
+            elif value.get("wrong") == 200:
+                return [Check("auth", WARN, text + "; it takes any other login as well", value)]
+            elif (set(value.values()) & {404, 410}) and element is not self.chain.elements[-1]:
+                text += "; where that is lost it says 404, and Go goes on to the next entry"
             return [Check("auth", OK, text, value)]
         text = "no credential is sent and none is asked for"
         return [Check("auth", OK, text + ("; " + note if note else ""), value)]

@@ -110,6 +110,10 @@ def _prefix(url: str) -> str:
     return url[:-1] if url.endswith("/") else url
 
 
+#: A login that nobody has.
+WRONG = Credential("a wrong login", _basic("gofleet-cache-doctor", "wrong"), "")
+
+
 class Credentials:
     """The credentials of one account.
 

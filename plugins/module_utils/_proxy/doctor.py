@@ -61,8 +61,9 @@ class Request:
 
     settings: the other Go variables, without GOAUTH for a Go before 1.24. wheres: where each comes from. canaries,
     modules: ``path@version``. candidates: URLs of proxies that are examined although they are not in the chain.
-    direct: whether repositories themselves are asked. zip: whether zips are downloaded. time_limit, request_timeout:
-    seconds. max_bytes: bytes.
+    direct: whether repositories themselves are asked. zip: whether zips are downloaded. sumdb: folder of what Go saw of
+    checksum databases. wrong_login: whether a login that nobody has is tried. time_limit, request_timeout: seconds.
+    max_bytes: bytes.
     """
 
     goproxy: str
@@ -77,6 +78,8 @@ class Request:
     zip: bool = False
     cached_only: bool = True
     ask_goauth: bool = False
+    sumdb: str = ""
+    wrong_login: bool = False
     samples: int = 5
     time_limit: float = 60.0
     request_timeout: float = 10.0
@@ -165,8 +168,9 @@ class _Examination:
     def run(self) -> Dict[str, Any]:
         try:
             common = (self.canaries, self.request.samples, time.time(), self.gonosumdb, self.known)
-            checker = Checker(self.prober, self.chain, *common)
-            other = Checker(self.other_prober, self.others, *common)
+            wrong = self.request.wrong_login
+            checker = Checker(self.prober, self.chain, *common, wrong)
+            other = Checker(self.other_prober, self.others, *common, wrong)
             # What explains and completes comes last and is to have a third of the time.
             share = 0.66 if self.request.modules or self.request.go_sum else 0.95
             end = time.monotonic() + self.budget.left() * share
@@ -294,7 +298,28 @@ class _Examination:
                 row["status"], row["text"] = FAIL, str(problem)
             else:
                 row["status"], row["text"] = OK, "a signed tree of %d records" % size
+                self._compare_trees(row, size)
         return row
+
+    def _compare_trees(self, row: Dict[str, str], size: int) -> None:
+        """What the account saw last must be in the tree (sumdb.Client.initWork, checkTrees); it was never removed."""
+        if not self.request.sumdb:
+            return
+        path = "%s/%s/latest" % (self.request.sumdb, self.database.name)
+        try:
+            data = read_file(path, 1 << 16)
+            seen = sumdb.tree_head(data, self.database).size if data else 0
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except (OSError, sumdb.SumProblem) as problem:
+            reason = problem.strerror if isinstance(problem, OSError) else str(problem)
+            row["status"], row["text"] = FAIL, "%s: %s; remove it" % (path, reason)
+            return
+        if seen > size:
+            row["status"] = WARN
+            row["text"] += ", but in %s this account has seen one of %d" % (path, seen)
+            hint = "What passes it on is old or a copy. If it is meant to stay so, remove the file"
+            self._add("sumdb-behind", "warning", row["by"], "checksum database: " + row["text"], hint)
 
     def _way(self) -> explain.Way:
         return explain.Way(self.prober, self.chain, self.gonosumdb, self.known, self.request.wheres, self.origins)

@@ -15,7 +15,9 @@ from .._go.files import read_file
 from .forward import NAMES
 
 #: The variables that decide how modules are fetched.
-VARIABLES = ("GOPROXY", "GONOPROXY", "GONOSUMDB", "GOSUMDB", "GOAUTH", "GOPRIVATE", "GOINSECURE", "GOVCS")
+VARIABLES = ("GOPROXY", "GONOPROXY", "GONOSUMDB", "GOSUMDB", "GOAUTH", "GOPRIVATE", "GOINSECURE", "GOVCS", "GOFLAGS")
+#: Not Go's, but looked for all the same: guides name it.
+_MISTAKEN = ("GONOSUMCHECK",)
 #: What the account's processes read besides Go's own variables.
 _AROUND = ("SSL_CERT_FILE", "SSL_CERT_DIR", "NETRC", "SSH_AUTH_SOCK", "GIT_SSH_COMMAND", "GIT_SSL_CAINFO") + tuple(
     name for names in NAMES.values() for name in names
@@ -29,7 +31,8 @@ class NoAccount(ValueError):
 class Settings(NamedTuple):
     """values: variable to effective value, secrets included. wheres: to "origin: file and line".
 
-    environ: of the account's processes, secrets included. problems: of the settings in VARIABLES.
+    environ: of the account's processes, secrets included. problems: of the settings in VARIABLES. sumdb: the folder
+    where Go keeps what it saw of checksum databases (GOPATH/pkg/sumdb), or an empty text.
     """
 
     account: Account
@@ -37,6 +40,7 @@ class Settings(NamedTuple):
     wheres: Dict[str, str]
     environ: Dict[str, str]
     problems: List[lint.Problem]
+    sumdb: str
 
 
 def of_account(name: str, environment: Mapping[str, str]) -> Settings:
@@ -147,14 +151,15 @@ def _settings(account: Account, environ: _Environ, source: str) -> Settings:
     found = {key: evaluation.settings[key] for key in VARIABLES if key in evaluation.settings}
     wheres = {key: environ.wheres[key] for key in _AROUND if environ.values.get(key)}
     wheres.update({key: "%s: %s" % (row.origin, row.where) for key, row in found.items()})
-    problems = [row for row in lint.check(evaluation, account, chain) if row.variable in VARIABLES]
+    problems = [row for row in lint.check(evaluation, account, chain) if row.variable in VARIABLES + _MISTAKEN]
     for fault in proxyvars.check(environ.values):
         where = wheres.get(fault.variable) or wheres.get(proxyvars.OTHER.get(fault.variable, ""), "")
         problems.append(lint.Problem(fault.rule, lint.WARNING, fault.variable, where, fault.message, fault.hint))
     values = {key: row.value for key, row in found.items()}
     around = dict(evaluation.environ)
     around.setdefault("PATH", os.defpath)
-    return Settings(account, values, wheres, around, problems)
+    sumdb = evaluate.cache_places(evaluation.settings).sumdb or ""
+    return Settings(account, values, wheres, around, problems, sumdb)
 
 
 def _login() -> Dict[str, str]:

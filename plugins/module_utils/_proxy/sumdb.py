@@ -4,8 +4,8 @@
 
 """The checksum database as the go command uses it (golang.org/x/mod/sumdb): signed tree heads, records, proofs.
 
-What Go also does and this does not: compare the tree head with the one that the account saw last
-(GOPATH/pkg/sumdb/NAME/latest), because that file is the account's to advance.
+What Go also does and this does not: prove that the tree goes on from the one that the account saw last
+(GOPATH/pkg/sumdb/NAME/latest), and advance that file. The doctor compares their sizes.
 """
 
 from __future__ import annotations

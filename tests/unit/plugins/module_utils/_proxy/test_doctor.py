@@ -205,6 +205,35 @@ def test_files_are_compared_with_the_go_sum_of_a_project(site: server.Running, t
     assert all("go.sum has" in check(found, name)["text"] for name in ("mod", "zip"))
 
 
+@pytest.mark.parametrize(
+    ("latest", "status", "words"),
+    [
+        (None, "ok", "14 records"),
+        (b"", "ok", "14 records"),
+        (14, "ok", "14 records"),
+        (20, "warn", "has seen one of 20"),
+        (b"rubbish", "fail", "remove it"),
+    ],
+)
+def test_the_tree_that_the_account_saw_last_must_not_be_larger(
+    site: server.Running, tmp_path: pathlib.Path, latest: Any, status: str, words: str
+) -> None:
+    if isinstance(latest, int):
+        more = server.Database((site.database.records * 2)[:latest])
+        latest = more.head()
+    if latest is not None:
+        (tmp_path / server.SUMDB).mkdir()
+        (tmp_path / server.SUMDB / "latest").write_bytes(latest)
+    settings = {"GOSUMDB": site.database.verifier}
+    result = look(site.url + "/sumok", settings=settings, sumdb=str(tmp_path))
+    assert (result["sumdb"]["status"], words in result["sumdb"]["text"]) == (status, True), result["sumdb"]
+    assert [row["code"] for row in result["findings"] if row["code"].startswith("sumdb")] == {
+        "ok": [],
+        "warn": ["sumdb-behind"],
+        "fail": ["sumdb"],
+    }[status]
+
+
 @pytest.mark.parametrize("fault", ["stall", "drip"])
 def test_a_proxy_that_never_ends_costs_only_the_time_limit(site: server.Running, fault: str) -> None:
     started = time.monotonic()
@@ -356,6 +385,31 @@ def test_tls_days_and_the_netrc_entry_that_is_used(
     assert check(result, "auth")["value"] == {"source": "netrc entry for 127.0.0.1:%d" % secure.port, "anonymous": 401}
     tls = check(result, "tls")
     assert (tls["status"], tls["value"]["days_left"], tls["value"]["issuer"]) == ("warn", 9, "Test Company")
+
+
+def test_a_wrong_login_is_tried_only_on_request(
+    secure: server.Running, certificate: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    environ = dict(_netrc(tmp_path, "127.0.0.1:%d" % secure.port), SSL_CERT_FILE=str(certificate))
+    made_up = base64.b64encode(b"gofleet-cache-doctor:wrong").decode()
+    for name, wanted in (("auth", 401), ("ok", 200)):
+        assert "wrong" not in check(look("%s/%s" % (secure.url, name), environ=environ), "auth")["value"]
+        assert made_up not in json.dumps(secure.seen)
+        found = check(look("%s/%s" % (secure.url, name), environ=environ, wrong_login=True), "auth")
+        assert (found["status"], found["value"]["wrong"]) == ("ok", wanted)
+        assert made_up in json.dumps(secure.seen)
+        secure.seen.clear()
+    found = check(look(secure.url + "/anylogin", environ=environ, wrong_login=True), "auth")
+    assert (found["status"], "any other login" in found["text"]) == ("warn", True), found
+
+
+def test_a_proxy_that_hides_modules_from_strangers_is_told_where_go_would_go_on(
+    secure: server.Running, certificate: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    environ = dict(_netrc(tmp_path, "127.0.0.1:%d" % secure.port), SSL_CERT_FILE=str(certificate))
+    told = check(look("{u}/hidden,{u}/ok".format(u=secure.url), environ=environ), "auth")
+    assert (told["status"], "Go goes on" in told["text"]) == ("ok", True), told
+    assert "Go goes on" not in check(look(secure.url + "/hidden", environ=environ), "auth")["text"]
 
 
 def test_an_entry_without_the_port_is_not_used_and_it_is_said_why(
