@@ -204,8 +204,10 @@ def redact(value: str) -> Tuple[str, bool]:
     GOPROXY takes lists separated by ``,`` and ``|``; a password may hold any character but ``/``, so the user part
     reaches to the last ``@`` before the next slash.
     """
-    cut = re.sub(r"([A-Za-z][A-Za-z0-9+.-]*://)[^/\s]*@", r"\1***@", value)
-    cut = re.sub(r"(?i)([?&][^=&\s]*(?:token|key|secret|password|passwd|sig|auth)[^=&\s]*=)[^&\s,|]+", r"\1***", cut)
+    cut = re.sub(r"(://)[^/\s]*@", r"\1***@", value)
+    # Bounded, so that no value that somebody has made for it takes long.
+    name = r"[^=&?\s]{0,256}(?:token|key|secret|password|passwd|sig|auth)[^=&?\s]{0,256}"
+    cut = re.sub(r"(?i)([?&]%s=)[^&\s,|]+" % name, r"\1***", cut)
     return cut, cut != value
 
 

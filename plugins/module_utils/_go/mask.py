@@ -14,16 +14,20 @@ from typing import Any, Dict, List, Mapping, Optional, Set
 
 MASK = "***"
 
+# Texts come from files of anybody. So that none takes long, the expressions look at one word at a time, of which a
+# longer one that may hold a credential is masked whole, and begin where they cannot begin at each letter.
+_WORDS = re.compile(r"\S+")
+_LONG = 4096
 # scheme://userinfo@host: the authority ends at the first "/"; a "?" or "#" before an @ is taken for part of a password.
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*://)[^/\s]*@")
+_URL = re.compile(r"(://)[^/\s]*@")
 # A password with an unescaped "/": the "port" after the first colon is no number, so the authority goes on.
-_URL_SLASH = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*://)[^/@\s:\[,|]*:(?!\d{1,5}(?:[/,|\s?#]|$))[^\s,|]*@")
+_URL_SLASH = re.compile(r"(://)[^/@\s:\[,|]*:(?!\d{1,5}(?:[/,|\s?#]|$))[^\s,|]*@")
 # user:password@host without a scheme, as GOPROXY allows it.
 _BARE = re.compile(r"(^|[,|;\s='\"(])[^\s,|;:/@='\"(]+:(?!//)[^\s,|;'\"/]*@(?=[^\s@])")
 # ?token=..., --password=..., --token ..., -X main.secret=...
 _NAMED = re.compile(
     r"(?i)((?:token|passw(?:or)?d|passwd|secret|api[_-]?key|access[_-]?key|private[_-]?key|credential|signature|sig)"
-    r"[a-z0-9_\-]*(?:=|:\s?|\s+))(\"[^\"]*\"|'[^']*'|[^\s&,|;'\"]+)"
+    r"[a-z0-9_\-]{0,256}(?:=|:\s?|\s+))(\"[^\"]*\"|'[^']*'|[^\s&,|;'\"]+)"
 )
 _HEADER = re.compile(r"(?i)((?:basic|bearer)\s+)[A-Za-z0-9+/._~\-]{8,}=*")
 
@@ -34,6 +38,17 @@ _URL_VARIABLES = ("GOPROXY", "GOSUMDB")
 _BARE_USER = re.compile(r"(^|[,|\s])[^\s,|:/@]+@(?=[^\s@])")
 
 
+def _word(found: re.Match[str]) -> str:
+    text = found.group()
+    if "@" not in text:
+        return text
+    if len(text) > _LONG:
+        return MASK
+    text = _URL_SLASH.sub(r"\1" + MASK + "@", text)
+    text = _URL.sub(r"\1" + MASK + "@", text)
+    return _BARE.sub(r"\1" + MASK + "@", text)
+
+
 def mask(text: str) -> str:
     """The text with the userinfo of every URL, and the values of arguments named like secrets, replaced by ***.
 
@@ -41,9 +56,7 @@ def mask(text: str) -> str:
     'https://***@proxy.example.com,direct'
     """
     if "@" in text:
-        text = _URL_SLASH.sub(r"\1" + MASK + "@", text)
-        text = _URL.sub(r"\1" + MASK + "@", text)
-        text = _BARE.sub(r"\1" + MASK + "@", text)
+        text = _WORDS.sub(_word, text)
     text = _HEADER.sub(r"\1" + MASK, text)
     return _NAMED.sub(r"\1" + MASK, text)
 

@@ -26,6 +26,10 @@ FOLDERS = ("/usr/lib/environment.d", "/usr/local/lib/environment.d", "/run/envir
 
 _KEY = re.compile(r"[ \t]*([A-Za-z_][A-Za-z0-9_]*)[ \t]*=", re.S)
 _NAME = re.compile(r"[A-Za-z0-9_]+")
+_BRACED = re.compile(r"\{([A-Za-z0-9_]+)(?::([-+])([^{}]*))?\}")
+#: Bytes of one variable and of all: with more no program can be started (execve(2)). Variables that refer to others
+#: grow fast.
+_LIMIT, _ALL = 128 << 10, 6 << 20
 
 
 class Line(NamedTuple):
@@ -74,9 +78,10 @@ def _value(text: str, at: int, number: int) -> Tuple[str, int]:
 def parse(text: str) -> List[Line]:
     """The lines of a document. Raises BadPlace."""
     lines: List[Line] = []
-    at = 0
+    at, counted, number = 0, 0, 1
     while at < len(text):
-        number = text.count("\n", 0, at) + 1
+        number += text.count("\n", counted, at)
+        counted = at
         end = text.find("\n", at)
         end = len(text) if end < 0 else end
         line = text[at:end]
@@ -96,10 +101,17 @@ def parse(text: str) -> List[Line]:
 
 
 def expand(value: str, environ: Mapping[str, str]) -> str:
-    """The value with ``$NAME``, ``${NAME}``, ``${NAME:-text}`` and ``${NAME:+text}`` put in, and ``$`` for ``$$``."""
+    """The value with ``$NAME``, ``${NAME}``, ``${NAME:-text}`` and ``${NAME:+text}`` put in, and ``$`` for ``$$``.
+
+    Raises BadPlace for more than a variable can hold.
+    """
     result: List[str] = []
-    at = 0
+    at, size, summed = 0, 0, 0
     while at < len(value):
+        size += sum(map(len, result[summed:]))
+        summed = len(result)
+        if size > _LIMIT:
+            raise base.BadPlace("a variable gets longer than %d bytes; correct it" % _LIMIT)
         if value[at] != "$":
             result.append(value[at])
             at += 1
@@ -109,7 +121,7 @@ def expand(value: str, environ: Mapping[str, str]) -> str:
             at += 2
             continue
         plain = _NAME.match(value, at + 1)
-        braced = re.compile(r"\{([A-Za-z0-9_]+)(?::([-+])([^{}]*))?\}").match(value, at + 1)
+        braced = _BRACED.match(value, at + 1)
         if plain:
             result.append(environ.get(plain.group(), ""))
             at = plain.end()
@@ -129,9 +141,14 @@ def expand(value: str, environ: Mapping[str, str]) -> str:
 
 def merge(environ: Dict[str, str], data: bytes) -> None:
     """Puts what a document gives into the environment, in which the earlier documents' variables are. BadPlace."""
+    size = sum(map(len, environ.values()))
     for line in parse(decode(data)):
         if line.name and line.raw:
+            size -= len(environ.get(line.name, ""))
             environ[line.name] = expand(line.raw, environ)
+            size += len(environ[line.name])
+            if size > _ALL:
+                raise base.BadPlace("all variables together get longer than %d bytes; correct them" % _ALL)
 
 
 def documents(root: str, home: str) -> List[str]:

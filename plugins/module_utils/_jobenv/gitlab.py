@@ -15,6 +15,7 @@ No sentence of this file quotes the document: it holds tokens.
 
 from __future__ import annotations
 
+import collections
 import re
 from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
 
@@ -63,20 +64,21 @@ def _parse(data: bytes) -> _Document:
 def _parts(rows: List[_toml.Table]) -> List[str]:
     """What the runners are called here: by name, and where one is not alone with it by its number too."""
     names = [_toml.text(row.get("name")) for row in rows]
-    found: List[str] = []
-    for i, name in enumerate(names):
-        number = rows[i].get("id")
+    numbers = [row.get("id") for row in rows]
+    alone = collections.Counter(names)
+    same = collections.Counter((name, repr(number)) for name, number in zip(names, numbers))
+    found: Dict[str, None] = {}
+    for i, (name, number) in enumerate(zip(names, numbers)):
         part = name or "runner"
-        if not name or names.count(name) > 1:
-            same = [row.get("id") for row, other in zip(rows, names) if other == name]
-            if isinstance(number, int) and number > 0 and same.count(number) == 1:
+        if not name or alone[name] > 1:
+            if isinstance(number, int) and number > 0 and same[name, repr(number)] == 1:
                 part = "%s (id %d)" % (part, number)
             else:
                 part = "%s (number %d)" % (part, i + 1)
         while part in found:
             part += " (number %d)" % (i + 1)
-        found.append(part)
-    return found
+        found[part] = None
+    return list(found)
 
 
 def _row(document: _Document, part: str) -> _toml.Table:

@@ -112,17 +112,21 @@ def _line(text: str, at: int) -> int:
     return text.count("\n", 0, at) + 1
 
 
-def _unescape(text: str, line: int) -> str:
+def _unescape(text: str, start: int, end: int) -> str:
+    """What stands between two positions, without entities."""
+
     def one(found: re.Match[str]) -> str:
         hexadecimal, decimal, name = found.groups()
         if name in _ENTITIES:
             return _ENTITIES[name]
         number = int(hexadecimal, 16) if hexadecimal else int(decimal) if decimal else 0
         if not 0 < number < 0x110000 or 0xD800 <= number < 0xE000:
-            raise base.BadPlace("line %d: an entity that XML itself does not define; write the sign itself" % line)
+            raise base.BadPlace(
+                "line %d: an entity that XML itself does not define; write the sign itself" % _line(text, start)
+            )
         return chr(number)
 
-    return _ENTITY.sub(one, text.replace("\r\n", "\n"))
+    return _ENTITY.sub(one, text[start:end].replace("\r\n", "\n"))
 
 
 def escape(text: str) -> str:
@@ -149,7 +153,7 @@ def _parse(text: str) -> _Element:
         start = text.find("<", at)
         start = len(text) if start < 0 else start
         if start > at:
-            stack[-1].text.append(_unescape(text[at:start], _line(text, at)))
+            stack[-1].text.append(_unescape(text, at, start))
         if start == len(text):
             break
         token = _TOKEN.match(text, start)

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,3 +75,31 @@ def test_a_bare_user_is_a_credential_only_where_a_host_is_meant() -> None:
 def test_masking_twice_changes_nothing_more_and_never_fails(text: str) -> None:
     once = mask(text)
     assert mask(once) == once
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a" * 300_000 + "@",
+        "@" + "http://a:b" * 30_000,
+        "http://" * 40_000 + "@",
+        "a:" * 150_000 + "@",
+        "=a:" * 100_000 + "@",
+        ("=a:" * 1300 + "@ ") * 80,
+        ("http://a:b" * 400 + "@ ") * 80,
+        "token" * 60_000,
+        "token=" * 50_000,
+        "token='" * 50_000,
+        "basic " * 50_000,
+        "password" + " " * 300_000,
+    ],
+)
+def test_no_text_takes_long(text: str) -> None:
+    start = time.process_time()
+    mask_value("GOPROXY", text)
+    assert time.process_time() - start < 15
+
+
+def test_a_word_too_long_to_be_looked_at_is_masked_whole() -> None:
+    assert mask("see https://u:p@h/" + "x" * 9000 + " and https://u:p@h/") == "see *** and https://***@h/"
+    assert mask("x" * 9000) == "x" * 9000

@@ -1,0 +1,48 @@
+# Copyright (c) 2026 The gofleet.cache authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Documents that somebody has made to be read for long, or into much memory."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from ansible_collections.gofleet.cache.plugins.module_utils._agents import redact
+from ansible_collections.gofleet.cache.plugins.module_utils._jobenv import base, environment_d, gitlab, jenkins
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        (environment_d.KIND, b"A=b\n" * 60_000),
+        (jenkins.KIND, b"<slave>" + b"<a/>\n" * 60_000 + b"</slave>"),
+        (gitlab.KIND, b'[[runners]]\nname="a"\n' * 12_000),
+    ],
+)
+def test_many_lines_are_read_in_little_time(kind: base.Kind, data: bytes) -> None:
+    start = time.process_time()
+    try:
+        kind.read(data, "a (number 3)")
+    finally:
+        assert time.process_time() - start < 10
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"A0=xxxxxxxxxx\n" + b"".join(b'A%d="%s"\n' % (i + 1, b"$A%d" % i * 300) for i in range(8)),
+        b"B=" + b"x" * 120_000 + b"\n" + b"".join(b"A%d=x$B\n" % i for i in range(20_000)),
+    ],
+)
+def test_variables_that_refer_to_others_do_not_grow_without_end(data: bytes) -> None:
+    with pytest.raises(base.BadPlace, match="longer than"):
+        environment_d.read(data, "")
+
+
+@pytest.mark.parametrize("text", ["a" * 200_000 + "@", "?token" * 40_000, "?" * 200_000, "?" + "token" * 40_000])
+def test_no_value_takes_long_to_be_redacted(text: str) -> None:
+    start = time.process_time()
+    redact(text)
+    assert time.process_time() - start < 10
