@@ -150,8 +150,8 @@ options:
     default: 128MiB
 notes:
   - "Differences to the go command: HTTP/1.1 only; a 4xx over https is not asked twice; the checksum database's tree
-    head is compared with the one that the account saw last by size only; of repositories behind V(direct) only those of Git are
-    tried, and nothing is fetched from them."
+    head is compared with the one that the account saw last by size only; of repositories behind V(direct) only those
+    of Git are tried, and nothing is fetched from them."
 seealso:
   - module: gofleet.cache.go_env_info
   - module: gofleet.cache.go_env
@@ -503,6 +503,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gofleet.cache.plugins.module_utils._core import units
 from ansible_collections.gofleet.cache.plugins.module_utils._fs import system
+from ansible_collections.gofleet.cache.plugins.module_utils._go import lint
 from ansible_collections.gofleet.cache.plugins.module_utils._go.mask import MaskedErrors, secrets
 from ansible_collections.gofleet.cache.plugins.module_utils._proxy import doctor, settings
 
@@ -523,6 +524,7 @@ def build(params: dict[str, t.Any], found: settings.Settings) -> doctor.Request:
             raise ValueError("goproxy: the value holds credentials; put them into .netrc or GOAUTH and leave them out")
         wheres["GOPROXY"] = "option goproxy"
         problems = [problem for problem in problems if problem.variable != "GOPROXY"]
+        problems += lint.check_goproxy(goproxy, found.values, "option goproxy")
     for option in ("canaries", "explain"):
         for text in params[option]:
             try:

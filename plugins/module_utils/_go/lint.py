@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
-from typing import Sequence
+from typing import Mapping, Sequence
 
 from .._fs import mounts
 from . import envfile, grammar, rules
@@ -66,6 +66,13 @@ def check(evaluation: Evaluation, account: Account, toolchain: Toolchain | None 
     return sorted(unique, key=lambda problem: order[problem.severity])
 
 
+def check_goproxy(value: str, others: Mapping[str, str], where: str) -> list[Problem]:
+    """The problems that a GOPROXY would have beside other settings. where: what it is told as. Pure."""
+    found = [_from_fault(fault, where) for fault in grammar.check_value("GOPROXY", value)]
+    beside = rules.check(dict(others, GOPROXY=value))
+    return found + [_from_finding(finding, where) for finding in beside if finding.name == "GOPROXY"]
+
+
 def _env_file(evaluation: Evaluation) -> list[Problem]:
     state, path = evaluation.env_state, evaluation.env_file
     problems: list[Problem] = []
@@ -113,7 +120,15 @@ def _values(evaluation: Evaluation) -> list[Problem]:
 
 def _from_fault(fault: grammar.Fault, where: str) -> Problem:
     severity = _MILD.get(fault.rule, ERROR if fault.certain else WARNING)
+    if fault.rule == "empty-entry" and fault.variable in (*grammar.GLOB_LISTS, "GOPROXY"):  # Go passes over it
+        severity = WARNING
     return Problem(fault.rule, severity, fault.variable, where, mask(fault.message), mask(fault.hint))
+
+
+def _from_finding(finding: rules.Finding, where: str) -> Problem:
+    severity = _SOFT.get(finding.id, finding.severity)
+    hint = " ".join(part for part in (finding.hint, finding.line and "Right: %s" % finding.line) if part)
+    return Problem(finding.id, severity, finding.name, where, mask(finding.text), mask(hint))
 
 
 def _combinations(evaluation: Evaluation, toolchain: Toolchain | None) -> list[Problem]:
@@ -159,9 +174,7 @@ def _combinations(evaluation: Evaluation, toolchain: Toolchain | None) -> list[P
             hint = "Put them into the account's .netrc (module netrc_entry) or use GOAUTH"
             add("credentials", WARNING, name, text, hint)
     for finding in rules.check({name: setting.value for name, setting in settings.items()}):
-        severity = _SOFT.get(finding.id, finding.severity)
-        hint = " ".join(part for part in (finding.hint, finding.line and "Right: %s" % finding.line) if part)
-        add(finding.id, severity, finding.name, finding.text, hint)
+        problems.append(_from_finding(finding, settings[finding.name].where))
     if toolchain and toolchain.release >= (1, 21) and "GOTOOLCHAIN" in settings and not value("GOTOOLCHAIN"):
         text = "GOTOOLCHAIN is empty: go.mod files that ask for a newer Go fail"
         add("gotoolchain-empty", INFO, "GOTOOLCHAIN", text, "Set it to local or auto")

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from .._go import grammar
 from .._go.mask import mask_value
+from .._go.rules import PUBLIC_HOSTS
 
 #: Kinds of elements. NOPROXY: what Go puts in front of the list where GONOPROXY is set.
 NOPROXY = "noproxy"
@@ -19,11 +20,6 @@ HTTP = "http"
 FILE = "file"
 DIRECT = "direct"
 OFF = "off"
-
-#: Hosts that serve everybody, so that a private module's name that is asked there has left the company.
-PUBLIC_HOSTS = ("proxy.golang.org", "goproxy.cn", "goproxy.io", "goproxy.dev", "mirrors.aliyun.com")
-#: Hosts that old guides name and that answer no more.
-DEAD_HOSTS = ("gocenter.io", "athens.azurefd.net", "goproxy.baidu.com", "gosum.io")
 
 
 class Element(NamedTuple):
@@ -51,13 +47,12 @@ class Element(NamedTuple):
 
 
 class Chain(NamedTuple):
-    """elements: as Go walks them. unreached: what follows ``direct`` or ``off``, fit to be shown.
+    """elements: as Go walks them. What follows ``direct`` or ``off`` is none.
 
     error: why Go refuses the whole value (then it fetches nothing at all), or an empty text.
     """
 
     elements: Tuple[Element, ...]
-    unreached: Tuple[str, ...]
     error: str
 
 
@@ -66,26 +61,24 @@ def parse(value: str, gonoproxy: str = "") -> Chain:
     elements: List[Element] = []
     if gonoproxy and value != "direct":
         elements.append(Element(0, NOPROXY, NOPROXY, NOPROXY, False))
-    entries = grammar.split_goproxy(value)
     number = 0
-    for place, entry in enumerate(entries):
+    for entry in grammar.split_goproxy(value):
         if not entry.text:
             continue
         number += 1
         if entry.text in (DIRECT, OFF):
             elements.append(Element(number, entry.text, entry.text, entry.text, False))
-            rest = tuple(mask_value("GOPROXY", later.text) for later in entries[place + 1 :] if later.text)
-            return Chain(tuple(elements), rest, "")
+            return Chain(tuple(elements), "")
         url = grammar.proxy_url(entry.text)
         shown = mask_value("GOPROXY", url)
         problem = url_problem(url)
         if problem:
-            return Chain(tuple(elements), (), "%s: %s" % (problem, shown))
+            return Chain(tuple(elements), "%s: %s" % (problem, shown))
         kind = FILE if url.lower().startswith("file:") else HTTP
         elements.append(Element(number, kind, url, shown, entry.separator == "|"))
     if not number:
-        return Chain((), (), "GOPROXY list is not the empty string, but contains no entries")
-    return Chain(tuple(elements), (), "")
+        return Chain((), "GOPROXY list is not the empty string, but contains no entries")
+    return Chain(tuple(elements), "")
 
 
 def url_problem(url: str) -> str:
@@ -233,56 +226,3 @@ def walk(chain: Chain, ask: Callable[[Element], Answer]) -> Walk:
         if not goes_on:
             break
     return Walk(tuple(steps), None, FAILED, best, best_missing)
-
-
-class Remark(NamedTuple):
-    """Something about the chain as a whole: code stays the same, severity is error, warning or info."""
-
-    code: str
-    severity: str
-    text: str
-    hint: str
-
-
-def remarks(chain: Chain, gonoproxy: str, gonosumdb: str) -> List[Remark]:
-    """What the chain does that its author may not expect. Pure: nobody is asked."""
-    if chain.error:
-        text = "Go refuses the value, no module can be fetched: " + chain.error
-        return [Remark("chain-refused", "error", text, "Correct GOPROXY")]
-    found: List[Remark] = []
-    if chain.unreached:
-        text = "never asked, because the chain ends before: " + ", ".join(chain.unreached)
-        found.append(Remark("chain-unreached", "error", text, "Put direct or off last"))
-    asked = [element for element in chain.elements if element.kind in (HTTP, FILE)]
-    for element in asked:
-        if element.host in DEAD_HOSTS:
-            text = "%s answers no more; old guides still name it" % element.host
-            found.append(Remark("chain-dead-host", "warning", text, "Remove it"))
-        if element.kind == HTTP and "@" in urlsplit(element.url).netloc:
-            plain = element.url.lower().startswith("http:")
-            text = "%s holds credentials; go env and build logs can show them" % element.shown
-            if plain:
-                text = "%s: Go refuses to send credentials over http, every request fails" % element.shown
-            hint = "Put them into the account's .netrc or use GOAUTH" + (", with https" if plain else "")
-            found.append(Remark("chain-credentials", "error" if plain else "warning", text, hint))
-        elif element.url.lower().startswith("http:") and not _loopback(element.host):
-            text = "%s is asked without TLS: answers can be changed on the way, no credential is sent" % element.shown
-            found.append(Remark("chain-plain-http", "warning", text, "Use https"))
-    last = chain.elements[-1]
-    if last.kind == HTTP and last.falls_back:
-        text = "the last separator has no effect: nothing follows it"
-        found.append(Remark("chain-last-separator", "info", text, "Remove it"))
-    private = [element for element in asked if element.kind == HTTP and not element.public]
-    outside = [element for element in asked if element.public]
-    if private and outside and private[0].number < outside[0].number and not gonoproxy:
-        text = "what %s does not have is asked at %s, also by private names: somebody else can publish them there" % (
-            private[0].shown,
-            outside[0].shown,
-        )
-        hint = "End the chain at the private proxy, or name the private modules in GONOPROXY"
-        found.append(Remark("chain-confusion", "info" if gonosumdb else "warning", text, hint))
-    return found
-
-
-def _loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or host.startswith("127.")

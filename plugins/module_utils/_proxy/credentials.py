@@ -15,7 +15,7 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 from urllib.parse import unquote, urlsplit
 
 from .._go import grammar
-from .._go.files import Files
+from .._go.files import LIMIT, Files, answer_of
 
 #: Seconds for one GOAUTH command.
 COMMAND_TIMEOUT = 20.0
@@ -173,21 +173,25 @@ class Credentials:
             return
         # Its standard error may show secrets; it is dropped.
         try:
-            done = subprocess.run(
+            process = subprocess.Popen(
                 words,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 env=dict(self.environ),
                 cwd="/",
-                timeout=COMMAND_TIMEOUT,
-                check=True,
+                start_new_session=True,
             )
-            found = parse_user_auth(done.stdout.decode("utf-8", "replace"))
-        except subprocess.CalledProcessError as error:
-            self.notes.append("%s ended with status %d" % (name, error.returncode))
-        except subprocess.TimeoutExpired:
-            self.notes.append("%s gave no answer within %d seconds" % (name, COMMAND_TIMEOUT))
+            out, _err, why = answer_of(process, COMMAND_TIMEOUT, LIMIT)
+            if why == "late":
+                self.notes.append("%s gave no answer within %d seconds" % (name, COMMAND_TIMEOUT))
+                return
+            if not why and process.returncode:
+                self.notes.append("%s ended with status %d" % (name, process.returncode))
+                return
+            if why:
+                raise ValueError("it printed more than %d bytes" % LIMIT)
+            found = parse_user_auth(out.decode("utf-8", "replace"))
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             self.notes.append("%s gave no credentials: %s" % (name, reason))

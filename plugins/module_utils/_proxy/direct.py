@@ -15,14 +15,13 @@ import os
 import pwd
 import re
 import shutil
-import signal
 import subprocess
 import time
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from .._go import modpath
-from .._go.files import Files
+from .._go.files import Files, answer_of
 from .._go.mask import mask
 from . import chain as chains
 from . import gitconfig, ssh, vcs, wire
@@ -343,16 +342,12 @@ class Origins:
         except OSError as error:
             return None, "git: %s" % (error.strerror or "cannot be run")
         timeout = min(2 * self.client.request_timeout, self.client.budget.left())
-        late = False
-        try:
-            out, err = process.communicate(timeout=max(0.1, timeout))
-        except subprocess.TimeoutExpired:
-            late = True
-            os.killpg(process.pid, signal.SIGKILL)  # its ssh as well
-            out, err = process.communicate()
-        if late:
+        out, err, why = answer_of(process, max(0.1, timeout), MAX_REFS)
+        if why == "late":
             return None, "git ls-remote had no answer within %.0f s" % timeout
-        if process.returncode != 0 or len(out) > MAX_REFS:
+        if why:
+            return None, "git ls-remote had an answer of more than %d bytes" % MAX_REFS
+        if process.returncode != 0:
             lines = [line for line in mask(err.decode("utf-8", "replace")).splitlines() if line.strip()]
             telling = [line for line in lines if re.search(r"(?i)denied|verif|not found|refused|resolve|error", line)]
             return None, "git: " + ((telling or lines or ["status %d" % process.returncode])[0].strip()[:200])

@@ -160,7 +160,7 @@ class _Examination:
         )
         self.database = sumdb.parse(settings.get("GOSUMDB", "") or "sum.golang.org")
         self.prober = Prober(self.client, self.gonoproxy, self.database, request.zip)
-        self.others = chains.parse("|".join(request.candidates)) if request.candidates else chains.Chain((), (), "")
+        self.others = chains.parse("|".join(request.candidates)) if request.candidates else chains.Chain((), "")
         self.other_prober = Prober(self.client, self.gonoproxy, self.database, request.zip)
         self.origins = Origins(self.client, settings, request.environ, LocalFiles(), request.direct)
         self.findings: List[Dict[str, str]] = []
@@ -401,8 +401,9 @@ class _Examination:
         database: Mapping[str, str],
     ) -> None:
         where = self.request.wheres.get("GOPROXY", "")
-        for remark in chains.remarks(self.chain, self.gonoproxy, self.gonosumdb):
-            self._add(remark.code, remark.severity, where, remark.text, remark.hint)
+        if self.chain.error:
+            text = "Go refuses the value, no module can be fetched: " + self.chain.error
+            self._add("chain-refused", "error", where, text, "Correct GOPROXY")
         for problem in self.request.problems:
             self._add(problem.code, problem.severity, problem.where, problem.text, problem.hint)
         for note in self.credentials.notes:

@@ -106,7 +106,7 @@ class Options:
                 self.notes.append("%s: %s" % (path, error.strerror or "cannot be read"))
             return
         holds = True
-        for line in text.splitlines():
+        for line in text.split("\n"):
             match = re.match(r"\s*([A-Za-z][A-Za-z0-9]*)(?:\s*=\s*|\s+)(.*?)\s*\Z", line)
             if match is None:
                 continue
@@ -207,7 +207,7 @@ def knows(files: Files, paths: Sequence[str], host: str, port: int) -> bool:
             text = files.read(path).decode("utf-8", "replace")
         except OSError:
             continue
-        for line in text.splitlines():
+        for line in text.split("\n"):
             words = line.split()
             if not words or words[0].startswith("#") or words[0] == "@revoked":
                 continue

@@ -44,6 +44,18 @@ def _run(capsys: pytest.CaptureFixture[str], args: dict[str, Any]) -> tuple[int,
     return int(ended.value.code or 0), json.loads(text), text
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_what_is_wrong_with_the_chain_is_told_once(
+    capsys: pytest.CaptureFixture[str], home: pathlib.Path, own: bool
+) -> None:
+    value = "file:///nonexistent|http://127.0.0.1:1,off,http://goproxy.example.com"
+    (home / ".config/go").mkdir(parents=True)
+    (home / ".config/go/env").write_text("GOPROXY=%s\n" % (value if own else "off,direct"), encoding="utf-8")
+    result = _run(capsys, dict(QUIET, **({} if own else {"goproxy": value})))[1]
+    told = [row for row in result["findings"] if row["code"] == "after-end"]
+    assert [row["where"] for row in told] == ["%s/.config/go/env:1" % home if own else "option goproxy"], told
+
+
 @pytest.mark.parametrize("check", [True, False])
 def test_it_examines_the_accounts_own_settings_and_changes_nothing(
     capsys: pytest.CaptureFixture[str], home: pathlib.Path, tmp_path: pathlib.Path, check: bool

@@ -46,6 +46,29 @@ def _in_memory(data: bytes) -> list[lint.Problem]:
     return lint.check(evaluate.evaluate(account, {}, None, fs=_Memory(data)), account)
 
 
+@pytest.mark.parametrize(
+    ("value", "others", "codes"),
+    [
+        ("https://proxy.golang.org,direct", {}, []),
+        ("direct,https://a.example.com", {}, [("after-end", "error")]),
+        ("https://gocenter.io,direct", {}, [("dead-host", "error")]),
+        ("http://a.example.com", {}, [("plain-http", "warning")]),
+        ("http://127.0.0.1:3000", {}, []),
+        ("https://a.example.com|", {}, [("empty-entry", "warning")]),
+        ("https://a.example.com,https://proxy.golang.org", {}, [("dependency-confusion", "warning")]),
+        ("https://a.example.com,https://proxy.golang.org", {"GONOPROXY": "git.example.com"}, []),
+        ("https://a.example.com", {"GOSUMDB": "off"}, []),
+        ("/srv/modules", {}, [("missing-scheme", "error")]),
+    ],
+)
+def test_a_goproxy_is_judged_beside_settings_that_stay(
+    value: str, others: dict[str, str], codes: list[tuple[str, str]]
+) -> None:
+    found = lint.check_goproxy(value, others, "option goproxy")
+    assert [(problem.code, problem.severity) for problem in found] == codes
+    assert {(problem.variable, problem.where) for problem in found} <= {("GOPROXY", "option goproxy")}
+
+
 def test_a_sound_configuration_has_no_problems(tmp_path: pathlib.Path) -> None:
     text = (
         "GOPROXY=https://goproxy.example.com,direct\nGOPRIVATE=git.example.com/*\nGOFLAGS=-mod=vendor\nGONOPROXY=none\n"

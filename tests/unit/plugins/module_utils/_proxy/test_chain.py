@@ -41,7 +41,7 @@ VALUES = st.one_of(
 @given(VALUES, st.sampled_from(["", "git.example.com"]))
 def test_parsing_never_raises_and_never_shows_a_password(value: str, gonoproxy: str) -> None:
     found = chain.parse(value, gonoproxy)
-    shown = [element.shown for element in found.elements] + list(found.unreached) + [found.error]
+    shown = [element.shown for element in found.elements] + [found.error]
     assert "s3cret-word" not in repr(shown)
 
 
@@ -58,8 +58,8 @@ def test_the_chain_agrees_with_the_grammar(value: str) -> None:
         row.falls_back or (row.kind in ("direct", "off") and entry.separator == "|")
         for row, entry in zip(numbered, useful)
     ]
-    if not found.error:
-        assert len(numbered) + len(found.unreached) == len(useful)
+    if not found.error and len(numbered) < len(useful):
+        assert numbered[-1].kind in ("direct", "off"), "nothing else ends the list"
 
 
 @given(VALUES, st.lists(st.sampled_from(["found", "missing", "failed", "unknown"]), min_size=6, max_size=6))
@@ -101,22 +101,3 @@ def test_globs_match_as_go_matches_them(globs: str, path: str, wanted: bool) -> 
 @given(st.text(max_size=20), st.text(max_size=20))
 def test_matching_never_raises(globs: str, path: str) -> None:
     assert chain.matches(globs, path) in (True, False)
-
-
-@pytest.mark.parametrize(
-    ("value", "gonoproxy", "codes"),
-    [
-        ("https://proxy.golang.org,direct", "", []),
-        ("direct,https://a.example.com", "", ["chain-unreached"]),
-        ("https://gocenter.io,direct", "", ["chain-dead-host"]),
-        ("https://u:p@a.example.com", "", ["chain-credentials"]),
-        ("http://a.example.com", "", ["chain-plain-http"]),
-        ("http://127.0.0.1:3000", "", []),
-        ("https://a.example.com|", "", ["chain-last-separator"]),
-        ("https://a.example.com,https://proxy.golang.org", "", ["chain-confusion"]),
-        ("https://a.example.com,https://proxy.golang.org", "git.example.com", []),
-        ("/srv/modules", "", ["chain-refused"]),
-    ],
-)
-def test_the_chain_as_a_whole_is_looked_at(value: str, gonoproxy: str, codes: list[str]) -> None:
-    assert [row.code for row in chain.remarks(chain.parse(value, gonoproxy), gonoproxy, "")] == codes

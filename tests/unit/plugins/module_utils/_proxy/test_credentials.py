@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import errno
+import time
+from pathlib import Path
 from typing import Dict
 
 import pytest
@@ -124,3 +126,19 @@ def test_every_form_of_a_password_in_a_url_is_known() -> None:
     found = credentials.url_secrets(["https://u:p%40ss@a.test/x", "https://t0ken@b.test", "https://c.test/x@y"])
     assert {"p%40ss", "p@ss", "t0ken", "dTpwQHNz"} <= set(found)
     assert not any("y" in text for text in found if "c.test" in text)
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [("exec cat /dev/zero", "more than"), ("setsid sleep 20 & sleep 20", "within"), ("exit 3", "status 3")],
+)
+def test_a_command_is_asked_neither_for_long_nor_for_much(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, note: str
+) -> None:
+    monkeypatch.setattr(credentials, "COMMAND_TIMEOUT", 1)
+    script = tmp_path / "helper"
+    script.write_text(text)
+    start = time.monotonic()
+    found = Credentials("/bin/sh %s" % script, {"PATH": "/usr/bin:/bin"}, _Files({}), ask_commands=True)
+    assert time.monotonic() - start < 5
+    assert note in found.notes[0]

@@ -316,7 +316,6 @@ def test_a_private_module_goes_around_the_proxies_and_its_name_is_not_told_to_th
 def test_off_and_direct_end_the_chain(site: server.Running) -> None:
     off = look("%s/st/404,off,%s/ok" % (site.url, site.url), modules=[LIB])
     assert off["explain"][0]["verdict"] == "fails"
-    assert "chain-unreached" in [row["code"] for row in off["findings"]]
     assert look("%s/st/404,direct" % site.url, modules=[LIB])["explain"][0]["verdict"] == "direct"
 
 
@@ -407,7 +406,7 @@ def test_a_proxy_that_hides_modules_from_strangers_is_told_where_go_would_go_on(
     secure: server.Running, certificate: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     environ = dict(_netrc(tmp_path, "127.0.0.1:%d" % secure.port), SSL_CERT_FILE=str(certificate))
-    told = check(look("{u}/hidden,{u}/ok".format(u=secure.url), environ=environ), "auth")
+    told = check(look("%s/hidden,%s/ok" % (secure.url, secure.url), environ=environ), "auth")
     assert (told["status"], "Go goes on" in told["text"]) == ("ok", True), told
     assert "Go goes on" not in check(look(secure.url + "/hidden", environ=environ), "auth")["text"]
 
