@@ -48,7 +48,7 @@ class Missing:
 
 def _parse_passwd(data: bytes) -> list[Account]:
     result: list[Account] = []
-    for line in data.decode("utf-8", "surrogateescape").splitlines():
+    for line in data.decode("utf-8", "surrogateescape").split("\n"):
         fields = line.split(":")
         if len(fields) != 7 or not fields[0] or fields[0][0] in "+-#":
             continue

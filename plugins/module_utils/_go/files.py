@@ -17,6 +17,7 @@ import os
 import select
 import signal
 import stat
+import subprocess
 import time
 from typing import Any, Callable
 
@@ -181,6 +182,46 @@ def as_account(uid: int, gid: int, work: Callable[[], Any], timeout: float = TIM
     if status != 0:
         raise OSError(errno.EIO, "the child process failed")
     return json.loads(b"".join(chunks).decode("ascii"))
+
+
+def answer_of(process: subprocess.Popen[bytes], seconds: float, limit: int) -> tuple[bytes, bytes, str]:
+    """What a process prints on its standard output and error, and '', 'late' or 'long' where it did not end by itself.
+
+    It must lead a session, which is killed where it takes longer than seconds or prints more than limit bytes. A child
+    that has left the session keeps the pipes open as long as it likes, so once the process is gone, only what is in
+    them counts.
+    """
+    kept: dict[int, list[bytes]] = {s.fileno(): [] for s in (process.stdout, process.stderr) if s is not None}
+    left, why = list(kept), ""
+    size = 0
+    deadline = time.monotonic() + seconds
+    try:
+        while left and not why:
+            wait = deadline - time.monotonic()
+            ended = process.poll() is not None
+            ready = select.select(left, [], [], 0 if ended else max(0.0, min(0.1, wait)))[0]
+            for fd in ready:
+                chunk = os.read(fd, 65536)
+                kept[fd].append(chunk)
+                size += len(chunk)
+                if not chunk:
+                    left.remove(fd)
+            if ended and not ready:
+                break
+            why = "long" if size > limit else "late" if wait <= 0 else ""
+        if not why:
+            process.wait(timeout=max(0.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        why = "late"
+    finally:
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        out, err = (b"".join(kept[s.fileno()]) if s is not None else b"" for s in (process.stdout, process.stderr))
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+    return out, err, why
 
 
 def files_for(uid: int, gid: int) -> Files:

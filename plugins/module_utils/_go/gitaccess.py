@@ -313,7 +313,7 @@ def edit_hosts(data: Optional[bytes], keys: Sequence[HostKey]) -> Tuple[Optional
     Lines of several hosts, with markers and of other keys stay. Source of the format: sshd(8), SSH_KNOWN_HOSTS FILE
     FORMAT.
     """
-    lines = (data or b"").decode("utf-8", "surrogateescape").splitlines(True)
+    lines = re.findall(r"[^\n]*\n|[^\n]+", (data or b"").decode("utf-8", "surrogateescape"))
     others: List[str] = []
     for key in keys:
         mine = [number for number, line in enumerate(lines) if _is_line_of(line, key)]
@@ -390,7 +390,7 @@ def write_hosts(account: Account, path: str, keys: Sequence[HostKey], is_check: 
 
 
 def _lines(data: Optional[bytes]) -> List[str]:
-    return (data or b"").decode("utf-8", "replace").splitlines()
+    return re.findall(r"[^\n]+", (data or b"").decode("utf-8", "replace"))
 
 
 _Edited = Tuple[Optional[bytes], List[str], List[str], List[str]]

@@ -194,7 +194,7 @@ def parse_environment_file(text: str) -> dict[str, str]:
 def parse_runner_env(text: str) -> dict[str, str]:
     """The .env of GitHub's and Azure's runner: KEY=VALUE lines, split at the first "=", nothing else is special."""
     result: dict[str, str] = {}
-    for line in text.splitlines():
+    for line in re.split("\r\n|\n|\r", text):
         name, equals, value = line.partition("=")
         if equals and name:
             result[name] = value

@@ -14,18 +14,15 @@ from __future__ import annotations
 
 import os
 import resource
-import select
 import shutil
-import signal
 import subprocess
 import tempfile
-import time
 from types import MappingProxyType
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .._go import accounts, ask, evaluate, names, services, toolchain
 from .._go.accounts import Account
-from .._go.files import drop_rights, files_for, read_file
+from .._go.files import answer_of, drop_rights, files_for, read_file
 from . import base, engine, environment_d, jenkins, plain, profile_d, systemd
 
 #: Seconds that a login shell or a hook may take.
@@ -288,10 +285,10 @@ class Prover:
             )
         except (OSError, subprocess.SubprocessError) as error:
             return None, "%s could not be started as %s: %s" % (argv[0], account.name, error)
-        out, late = _answer(process)
-        if late:
+        out, _err, why = answer_of(process, SHELL_SECONDS, LIMIT)
+        if why == "late":
             return None, "%s gave no answer within %g seconds" % (argv[0], SHELL_SECONDS)
-        if len(out) > LIMIT:
+        if why:
             return None, "%s printed more than %d bytes as %s" % (argv[0], LIMIT, account.name)
         if process.returncode != 0:
             return None, "%s failed with status %d, as a job of %s would" % (argv[0], process.returncode, account.name)
@@ -339,40 +336,6 @@ class Prover:
                 if name in names.INTERESTING_NAMES and item.environ.get(name) != _shown(name, value)
             )
         )
-
-
-def _answer(process: subprocess.Popen[bytes]) -> Tuple[bytes, bool]:
-    """What the process printed, of more than LIMIT bytes the first ones, and whether it ran out of time.
-
-    A child that left its session keeps the pipe open as long as it likes, so its end is not waited for.
-    """
-    chunks: List[bytes] = []
-    size = 0
-    deadline = time.monotonic() + SHELL_SECONDS
-    stream = process.stdout
-    try:
-        while stream is not None and size <= LIMIT:
-            left = deadline - time.monotonic()
-            # Once the process is gone, only what it has left in the pipe is its answer.
-            ready = select.select([stream], [], [], 0 if process.poll() is not None else max(0.0, min(0.1, left)))[0]
-            chunk = os.read(stream.fileno(), 65536) if ready else b""
-            chunks.append(chunk)
-            size += len(chunk)
-            if not chunk and (ready or process.returncode is not None):
-                break
-            if left <= 0:
-                return b"", True
-        if size <= LIMIT:
-            process.wait(timeout=max(0.0, deadline - time.monotonic()))
-        return b"".join(chunks), False
-    except subprocess.TimeoutExpired:
-        return b"", True
-    finally:
-        if process.returncode is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        if stream is not None:
-            stream.close()
 
 
 def _shown(name: str, value: Optional[str]) -> Optional[str]:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 
 import pytest
@@ -69,3 +70,19 @@ def test_root_reads_with_the_rights_of_the_account_only(tmp_path) -> None:
     if reachable:
         assert reader.read(str(own)) == b"B=2"
     assert files.as_account(12345, 12345, lambda: [os.getuid(), os.getgid(), os.getgroups()]) == [12345, 12345, []]
+
+
+def test_an_answer_is_bounded_in_time_and_size_and_its_children_are_not_waited_for() -> None:
+    def ask(text: str, seconds: float = 10.0) -> tuple[bytes, bytes, str]:
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(["/bin/sh", "-c", text], stdout=pipe, stderr=pipe, start_new_session=True)
+        return files.answer_of(process, seconds, 1 << 20)
+
+    start = time.monotonic()
+    assert ask("echo a; echo b >&2") == (b"a\n", b"b\n", "")
+    assert ask("setsid sleep 20 & echo a") == (b"a\n", b"", "")
+    assert ask("exec cat /dev/zero >&2")[2] == "long"
+    assert ask("exec >&- 2>&-; sleep 20", 0.3)[2] == "late"
+    assert ask("setsid sleep 20 & sleep 20", 0.3)[2] == "late"
+    assert ask("head -c 1000000 /dev/zero")[0] == bytes(1000000)
+    assert time.monotonic() - start < 10

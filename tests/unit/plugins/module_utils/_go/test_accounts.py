@@ -64,3 +64,9 @@ def test_the_caller_comes_first_of_the_related_accounts() -> None:
     assert accounts.related()[0].uid == os.geteuid()
     if os.geteuid() == 0:
         assert 54321 in [account.uid for account in accounts.related([54321])]
+
+
+def test_a_name_with_odd_signs_hides_no_account(tmp_path) -> None:
+    path = tmp_path / "passwd"
+    path.write_text("ci:x:1000:1000:Some\u2028one\x85:/home/ci:/bin/sh\n", encoding="utf-8")
+    assert accounts.local(str(path)) == [Account("ci", 1000, 1000, "/home/ci", "/bin/sh")]

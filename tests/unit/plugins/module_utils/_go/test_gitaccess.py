@@ -230,3 +230,12 @@ def test_git_itself_rewrites_what_was_asked_for(tmp_path: Path) -> None:
             check=True,
         )
         assert said.stdout.strip() == (wanted or address)
+
+
+@pytest.mark.parametrize("sign", ["\u2028", "\x85", "\x0b", "\x0c", "\x1e"])
+def test_only_what_ssh_takes_for_a_line_is_one(sign: str) -> None:
+    key = HostKey("git.example.com", *KEY.split())
+    hidden = ("# moved:%sgit.example.com %s\n" % (sign, KEY)).encode()
+    after, _others = gitaccess.edit_hosts(hidden, [key])
+    assert after == hidden + ("git.example.com %s\n" % KEY).encode()
+    assert gitaccess.edit_hosts(hidden, [key._replace(present=False)]) == (hidden, [])
