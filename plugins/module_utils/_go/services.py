@@ -126,6 +126,8 @@ def _text(path: str) -> str:
 
 
 _BACKSLASH = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "s": " "}
+# systemd's cunescape_one (src/basic/escape.c)
+_NUMBERED = re.compile(r"x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|([0-7]{3})")
 
 
 def split_words(text: str) -> list[str]:
@@ -141,9 +143,11 @@ def split_words(text: str) -> list[str]:
         if char == "\\" and index < len(text):
             escaped = text[index]
             index += 1
-            if escaped == "x" and re.match(r"[0-9A-Fa-f]{2}", text[index : index + 2]):
-                current += chr(int(text[index : index + 2], 16))
-                index += 2
+            number = _NUMBERED.match(text, index - 1)
+            code = int(number.group(number.lastindex or 0), 8 if number.lastindex == 4 else 16) if number else 0
+            if number and 0 < code < 0x110000 and not 0xD800 <= code < 0xE000:
+                current += chr(code)
+                index = number.end()
             else:
                 current += _BACKSLASH.get(escaped, escaped)
             started = True

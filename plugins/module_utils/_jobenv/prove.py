@@ -189,7 +189,7 @@ class Prover:
             return unit
         # The files as they will be, in a folder of our own.
         with tempfile.TemporaryDirectory(prefix="gofleet-") as copy:
-            for source in [path for path in unit.sources if path != place.path]:
+            for source in [path for path in unit.sources if path != place.path and ".." not in path.split("/")]:
                 try:
                     data = read_file(source)
                 except OSError:

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from ansible_collections.gofleet.cache.plugins.module_utils._agents import redact
-from ansible_collections.gofleet.cache.plugins.module_utils._jobenv import base, environment_d, gitlab, jenkins
+from ansible_collections.gofleet.cache.plugins.module_utils._jobenv import base, environment_d, gitlab, jenkins, systemd
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,11 @@ def test_no_value_takes_long_to_be_redacted(text: str) -> None:
     start = time.process_time()
     redact(text)
     assert time.process_time() - start < 10
+
+
+def test_a_word_with_numbered_signs_keeps_them_when_its_neighbour_changes() -> None:
+    data = b'[Service]\nEnvironment="A=x\\101\\u2026\\U0001F600\\x7a" GOPROXY=off\n'
+    assert systemd.read(data, "") == {"A": "xA\u2026\U0001f600z", "GOPROXY": "off"}
+    after = systemd.edit(data, "", {"GOPROXY": "direct"})
+    assert after is not None
+    assert systemd.read(after, "") == {"A": "xA\u2026\U0001f600z", "GOPROXY": "direct"}
