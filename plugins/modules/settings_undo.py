@@ -17,7 +17,7 @@ description:
   - Gives variables the values back that they had before M(gofleet.cache.go_env) or M(gofleet.cache.job_env) edited
     them, in the files where these edited them. Variables that were not there go again.
   - A variable that has another value by now than the one that was written stays, and is told in RV(left_out). So do old
-    values that held credentials, because they are not kept.
+    values that held credentials, and those of variables that are not of Go, Git or a proxy, because they are not kept.
   - What was edited is known for each user that runs the modules, in C(/var/lib/gofleet-cache) for root. Taken back is
     what the same user wrote.
 extends_documentation_fragment:
@@ -145,10 +145,16 @@ def _masked(values: records.Values) -> t.Dict[str, t.Optional[str]]:
 
 def _left_out(row: undo.Row) -> t.List[t.Dict[str, str]]:
     found = [(name, "it was changed since") for name in row.since]
-    found += [(name, "its old value held credentials, which are not kept") for name in row.hidden]
+    found += [
+        (name, "its old value held credentials, or is of a variable that may, and was not kept") for name in row.hidden
+    ]
     if row.error:
         found = [("", row.error)]
     return [{"path": row.edit.path, "name": name, "reason": reason} for name, reason in found]
+
+
+def _header(item: t.Mapping[str, t.Any]) -> str:
+    return "%s (%s)" % (item["path"], item["part"]) if item["part"] else str(item["path"])
 
 
 def _text(values: t.Mapping[str, t.Optional[str]]) -> str:
@@ -185,8 +191,8 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
     if module._diff:
         result["diff"] = [
             {
-                "before_header": item["path"],
-                "after_header": item["path"],
+                "before_header": _header(item),
+                "after_header": _header(item),
                 "before": _text(item["before"]),
                 "after": _text(item["after"]),
             }

@@ -18,7 +18,7 @@ from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Seq
 from .._fs import atomic
 from .._go import accounts, grammar, names, proxyvars, services
 from .._go.files import as_account, files_for
-from .._go.mask import mask_value
+from .._go.mask import MASK, mask_value
 from . import KINDS, RUNNERS, base, jenkins
 
 AUTO = "auto"
@@ -77,8 +77,13 @@ class Failed(Exception):
 
 
 def shown(name: str, value: str) -> str:
-    """The value, fit to be shown."""
-    return mask_value(name, value)
+    """The value, fit to be shown: of a variable that is not Go's, Git's or a proxy's nobody knows what it holds."""
+    return mask_value(name, value) if name in SHOWN or _GIT.match(name) else MASK
+
+
+def hidden(values: Mapping[str, Optional[str]]) -> List[str]:
+    """The names whose values are not fit to be shown, sorted."""
+    return sorted(name for name, value in values.items() if value is not None and shown(name, value) != value)
 
 
 def prepare(

@@ -13,7 +13,6 @@ from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from .._fs import atomic
 from .._go import accounts, configure, envedit
-from .._go.mask import hidden
 from .._journal import settings as records
 from . import KINDS, base, engine
 
@@ -52,7 +51,7 @@ def of_place(edited: engine.Edited, names: Iterable[str]) -> records.Edit:
         for data in (edited.before, edited.after)
     )
     place = edited.place
-    return records.keep((place.kind, place.path, place.part), engine.writer(place), before, after, hidden)
+    return records.keep((place.kind, place.path, place.part), engine.writer(place), before, after, engine.hidden)
 
 
 def chosen(wanted: str) -> List[records.Run]:

@@ -186,3 +186,21 @@ def test_every_result_has_every_documented_key(call: Call, env: pathlib.Path) ->
     documented = set(yaml.safe_load(settings_undo.RETURN))
     for result in (call(settings_undo)[1], call(settings_undo, check=True)[1]):
         assert set(result) - {"changed", "diff", "invocation", "warnings"} == documented
+
+
+@pytest.mark.parametrize("kind", ["github", "plain"])
+def test_the_value_of_a_variable_that_is_not_ours_is_neither_shown_nor_kept(
+    call: Call, tmp_path: pathlib.Path, kind: str
+) -> None:
+    file = tmp_path / "runner/.env"
+    file.parent.mkdir()
+    file.write_text("DEPLOY_AUTH=%s\nGOPROXY=off\n" % CANARY, encoding="utf-8")
+    options = {"kinds": [kind], "paths": [str(file)], "absent": ["DEPLOY_AUTH"]}
+    for check in (True, False):
+        result = call(job_env, check=check, settings={"GOPROXY": "direct"}, **options)[1]
+        assert result["places"][0]["before"] == {"DEPLOY_AUTH": "***", "GOPROXY": "off"}
+    assert file.read_text(encoding="utf-8") == "GOPROXY=direct\n"
+    assert not any(CANARY in path.read_text("utf-8") for path in (tmp_path / "state").rglob("*") if path.is_file())
+    result = call(settings_undo)[1]
+    assert [item["name"] for item in result["left_out"]] == ["DEPLOY_AUTH"]
+    assert file.read_text(encoding="utf-8") == "GOPROXY=off\n"
