@@ -127,8 +127,8 @@ EXAMPLES = r"""
 - name: And let Go look for it there
   gofleet.cache.go_env:
     account: ci
-    name: GOCACHE
-    value: /srv/ci/go-build
+    settings:
+      GOCACHE: /srv/ci/go-build
   become: true
 
 - name: What of the old module cache may go

@@ -412,6 +412,23 @@ def _proof(proof: prove.Proof) -> t.Dict[str, t.Any]:
     }
 
 
+def _strangers(
+    kinds: t.Sequence[str], paths: t.Tuple[str, ...], names: t.Tuple[str, ...], found: base.Found
+) -> t.Iterator[base.NotReached]:
+    """The names that stand for no place, such as misspelt ones."""
+    for name in names:
+        if any(name in (place.part, place.service) or name + ".service" == place.service for place in found.places):
+            continue
+        if any(name in item.who for item in found.not_reached):
+            continue
+        if not engine.find(kinds, base.Request(paths, (name,))).places:
+            there = sorted(
+                {place.part or place.service for place in engine.find(kinds, base.Request(paths)).places} - {""}
+            )
+            why = "nothing of this name was found%s" % ("; there are " + ", ".join(there) if there else "")
+            yield base.NotReached("jobs of %s" % name, why, "check the spelling in names")
+
+
 def _found(module: AnsibleModule, account: str, login: t.Optional[jenkins.Login]) -> base.Found:
     params = module.params
     kinds: t.List[str] = params["kinds"]
@@ -422,7 +439,9 @@ def _found(module: AnsibleModule, account: str, login: t.Optional[jenkins.Login]
         module.fail_json(msg="the kind 'plain' needs paths: nothing on a host tells which file your images read")
     names = tuple(params["names"])
     found = engine.find([kind for kind in kinds if kind != "jenkins" or login is None], base.Request(paths, names))
-    if login is not None:
+    if login is None:
+        found.not_reached.extend(_strangers(kinds, paths, names, found))
+    else:
         nodes = jenkins.remote(login, names)
         found = base.Found(
             found.places + nodes.places, found.not_reached + nodes.not_reached, found.problems + nodes.problems
@@ -457,12 +476,15 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
     planned, missing = engine.plan(found.places, changes, login)
     not_reached = [item._asdict() for item in found.not_reached + missing]
     for problem in found.problems:
-        not_reached.append({"who": "jobs of a place that cannot be read", "why": problem, "advice": "Repair it."})
+        not_reached.append({"who": "jobs of a place that cannot be read", "why": problem, "advice": "repair it"})
     if changes and not planned and params["if_none"] == "fail":
         module.fail_json(
             msg="No place was found to write to (looked for: %s)%s. Name files by paths or services by names, or set "
             "if_none=ignore."
-            % (", ".join(params["kinds"]), "".join("; %(who)s: %(why)s" % item for item in not_reached)),
+            % (
+                ", ".join(params["kinds"]),
+                "".join("; %(who)s: %(why)s: %(advice)s" % item for item in not_reached).rstrip("."),
+            ),
             not_reached=not_reached,
         )
 

@@ -25,6 +25,9 @@ DEFAULT_PUBLIC = ("https://proxy.golang.org",)
 DECIDED = ("GOPROXY", "GOPRIVATE", "GONOPROXY", "GONOSUMDB", "GOSUMDB")
 
 
+_OPTION = re.compile(r"\b(private_proxies|public_proxies|private_modules|direct_modules|bundle(?=:| is))\b")
+
+
 class Given(NamedTuple):
     """What a profile is made from. The first three are URLs, the next two globs, bundle a path or file:// URL."""
 
@@ -152,7 +155,8 @@ def merge(asked: Asked) -> Merged:
     try:
         recipe = settings(asked.profile, asked.given)
     except ValueError as error:
-        findings.append(Finding("profile", ERROR, "profile", str(error), ""))
+        text = _OPTION.sub(r"go_config_\1", str(error)).rstrip(".")
+        findings.append(Finding("profile", ERROR, "go_config_profile", text, ""))
     values = dict(recipe)
     absent = {name for name in DECIDED if recipe and name not in recipe}
     if asked.machine and "GOSUMDB" in absent:
@@ -244,7 +248,9 @@ def problems(
             found.append(Finding(fault.rule, severity, name, fault.message, fault.hint, _line(fault.hint)))
     bad = {finding.name for finding in found if finding.severity == ERROR}
     whole = {name: value for name, value in values.items() if name not in bad}
-    for finding in rules.check(whole, fleet._replace(asked=True)):
+    # Without its profile the whole is not the one that was meant.
+    together = [] if any(one.id == "profile" for one in more) else rules.check(whole, fleet._replace(asked=True))
+    for finding in together:
         # A rule that misses GOPROXY only because its value was refused says nothing true.
         if not (finding.id == "air-gap-default" and "GOPROXY" in bad):
             found.append(finding)

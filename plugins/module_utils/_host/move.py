@@ -188,7 +188,10 @@ class _Work:
             self._gone()
             return
         # Everything that settings lead to: what else lies inside, and who would still look for the cache here.
-        self.host = find.find(find.Request(paths=[self.path]))
+        try:
+            self.host = find.find(find.Request(paths=[self.path]))
+        except find.BadRequest as exc:
+            raise find.BadRequest(str(exc).replace("paths: ", "path: ", 1)) from None
         host = self.host
         self.result.update(systems=host.systems, looked_at=host.looked_at, private_known=host.private is not None)
         self.result["findings"] = host.findings
@@ -949,6 +952,8 @@ def _checked(path: str, to: str, options: Options) -> Tuple[str, str]:
         if key == "to" and not place and options.old != MOVE:
             found.append("")
             continue
+        if key == "to" and not place:
+            raise find.BadRequest("to: nothing is given; old: move needs the new place, an absolute path")
         try:
             found.append(identity.check_name(place))
         except Refused as exc:

@@ -50,9 +50,11 @@ def test_the_result_of_the_one_is_judged_by_the_other_with_its_own_problems() ->
     assert found["told"].endswith("The right line: GOPROXY=https://goproxy.example.com")
     accepted = problems(settings(ASKED), fleet, accept=["dependency-confusion"])
     assert [one["severity"] for one in accepted if one["id"] == "dependency-confusion"] == ["warning"]
-    broken = problems(settings({"profile": "gatekeeper"}))
+    broken = problems(settings({"profile": "gatekeeper"}), {"private_modules": ["git.example.com"]})
     assert [(one["id"], one["severity"]) for one in broken] == [("profile", "error")]
-    assert broken[0]["told"].startswith("[profile] profile: profile gatekeeper: private_proxies is empty")
+    assert broken[0]["told"].startswith(
+        "[profile] go_config_profile: profile gatekeeper: go_config_private_proxies is empty"
+    )
 
 
 def test_git_hosts_and_proxy_variables_are_judged_too() -> None:

@@ -94,7 +94,7 @@ def test_an_eviction_is_told(run: Run, cache: synthetic.Build) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"old": "move"}, "to: '': refused: an empty path"),
+        ({"old": "move"}, "to: nothing is given"),
         ({"old": "move", "to": "relative"}, "a relative path"),
         ({"old": "move", "to": "/", "path": "/"}, "the root of the file system"),
         ({"path": "off"}, "the word off"),

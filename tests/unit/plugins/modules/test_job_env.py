@@ -226,6 +226,19 @@ def test_no_place_is_allowed_if_it_is_asked_for(run: Run) -> None:
     assert result["not_reached"][0]["who"] == "jobs of no-such-service-here.service"
 
 
+def test_a_name_that_nothing_has_is_told_with_those_that_there_are(run: Run, tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text('[[runners]]\n  name = "docker-1"\n  executor = "docker"\n')
+    options = {"kinds": ["gitlab"], "paths": [str(config)], "settings": {"GOPROXY": "direct"}}
+    status, result = run(names=["docker-1", "dokcer-2"], **options)
+    assert (status, [place["part"] for place in result["places"]]) == (0, ["docker-1"])
+    assert [(item["who"], item["why"]) for item in result["not_reached"]] == [
+        ("jobs of dokcer-2", "nothing of this name was found; there are docker-1")
+    ]
+    status, result = run(names=["dokcer-2"], **options)
+    assert (status, "there are docker-1: check the spelling in names" in result["msg"]) == (1, True), result
+
+
 def test_one_place_that_is_not_understood_keeps_all_from_being_written(run: Run, tmp_path: Path) -> None:
     good, bad = tmp_path / "a.sh", tmp_path / "b.sh"
     bad.write_text("if true; then\n")
