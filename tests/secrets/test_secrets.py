@@ -194,6 +194,14 @@ def _usual(house: House) -> dict[str, Any]:
         "go_config_services": ["gitlab-runner"],
         "go_config_settings": {"GOTOOLCHAIN": "local"},
         "go_config_absent": ["GOSUMDB"],
+        "go_config_job_places": [{"kind": "auto"}],
+        "go_config_known_hosts": [
+            {
+                "host": "git.example.com",
+                "key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGgUpvkiDLqG31nhay8deJWi0QtDaHT81f0e5NT+HzVX",
+            }
+        ],
+        "go_config_git_http_proxy": "http://proxy.example.com:3128",
     }
 
 
@@ -218,6 +226,14 @@ TASKS: list[tuple[bool, str, dict[str, Any]]] = [
         {"instead_of": [{"prefix": "https://a.example.com/", "use": "https://{{ secret }}@b.example.com/"}]},
     ),
     (True, "git_access", {"http_proxy": "http://u:{{ secret }}@proxy.example.com"}),
+    (
+        True,
+        "job_env",
+        {"kinds": ["jenkins"], "url": "http://127.0.0.1:1", "username": "ci", "token": "{{ secret }}", "settings": {}},
+    ),
+    (True, "job_env", {"kinds": ["jenkins"], "url": "http://ci:{{ secret }}@127.0.0.1:1"}),
+    (True, "go_proxy_info", {"goproxy": "https://ci:{{ secret }}@127.0.0.1:1"}),
+    (False, "go_proxy_info", {"environment": {"GOPROXY": "https://ci:{{ secret }}@127.0.0.1:1", "GOSUMDB": "off"}}),
     (False, "go_env", {"settings": {"GOPROXY": "off"}}),
     (False, "settings_undo", {"run": "all"}),
     (False, "go_env_info", {}),

@@ -390,11 +390,6 @@ def _without_property(text: str) -> str:
     return text[: there.of.inner - 1] + "/>" + text[there.of.end :]
 
 
-def is_remote(place: base.Place) -> bool:
-    """Whether a place is a document of a controller's API, for load() and save(), and no file."""
-    return place.path.startswith(("http://", "https://"))
-
-
 def _is_loopback(host: str) -> bool:
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.gofleet.cache.plugins.module_utils._jobenv import base, jenkins
+from ansible_collections.gofleet.cache.plugins.module_utils._jobenv import base, engine, jenkins
 from ansible_collections.gofleet.cache.tests.fixtures import jenkins_nodes
 
 EMPTY = jenkins_nodes.NODE % "build1"
@@ -222,7 +222,7 @@ def place(controller: jenkins_nodes.Controller, name: str = "build1") -> Tuple[b
 @pytest.mark.parametrize("name", ["build1", "build two/ü"])
 def test_a_node_is_loaded_edited_and_saved_by_the_api(controller: jenkins_nodes.Controller, name: str) -> None:
     there, login = place(controller, name)
-    assert jenkins.is_remote(there)
+    assert engine.remote(there)
     before = jenkins.load(there, login)
     data = jenkins.edit(before, name, {"GOPROXY": "off"})
     assert data is not None
@@ -371,7 +371,7 @@ def test_the_nodes_of_a_controllers_home_are_places(tmp_path: Path) -> None:
         (str(home / "nodes/build1/config.xml"), "build1", "elsewhere"),
         (str(home / "nodes/build2/config.xml"), "build2", "elsewhere"),
     ]
-    assert all("Reload Configuration" in there.then and not jenkins.is_remote(there) for there in found.places)
+    assert all("Reload Configuration" in there.then and not engine.remote(there) for there in found.places)
     assert not found.not_reached
     only = jenkins.KIND.find(base.Request(root=str(tmp_path), names=("build2",)))
     assert [there.part for there in only.places] == ["build2"]
