@@ -134,12 +134,10 @@ EXAMPLES = r"""
 - name: Two teams on one module proxy
   gofleet.cache.goauth_entry:
     account: gitlab-runner
-    url: https://goproxy.example.com/{{ item.team }}
-    login: "{{ item.login }}"
-    token: "{{ item.token }}"
-  loop: "{{ vault_goproxy_logins }}"
-  loop_control:
-    label: "{{ item.team }}"
+    url: https://goproxy.example.com/{{ item }}
+    login: "{{ vault_goproxy_logins[item].login }}"
+    token: "{{ vault_goproxy_logins[item].token }}"
+  loop: [team-a, team-b] # not over what holds the tokens, since Ansible prints items with -v
   become: true
   register: helper
 
@@ -174,12 +172,10 @@ EXAMPLES = r"""
 - name: Two headers, as access proxies want them
   gofleet.cache.goauth_entry:
     url: https://goproxy.example.com
-    header: "{{ item.name }}"
-    token: "{{ item.token }}"
+    header: "{{ item }}"
+    token: "{{ vault_access_headers[item] }}"
     exclusive: false
-  loop: "{{ vault_access_headers }}"
-  loop_control:
-    label: "{{ item.name }}"
+  loop: [CF-Access-Client-Id, CF-Access-Client-Secret]
 
 - name: No credentials any more for a server that is gone
   gofleet.cache.goauth_entry:

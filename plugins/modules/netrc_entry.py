@@ -135,13 +135,11 @@ EXAMPLES = r"""
 - name: Two services on one host, each with credentials of its own
   gofleet.cache.netrc_entry:
     account: gitlab-runner
-    machine: artifacts.example.com:{{ item.port }}
-    login: "{{ item.login }}"
-    password: "{{ item.password }}"
+    machine: artifacts.example.com:{{ item }}
+    login: "{{ vault_artifact_logins[item].login }}"
+    password: "{{ vault_artifact_logins[item].password }}"
     both_forms: false
-  loop: "{{ vault_artifact_logins }}"
-  loop_control:
-    label: "{{ item.port }}"
+  loop: ["8443", "9443"] # not over what holds the passwords, since Ansible prints items with -v
   become: true
 
 - name: No credentials any more for a server that is gone
