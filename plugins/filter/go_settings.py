@@ -35,6 +35,7 @@ options:
       - C(group_settings), for groups their variables with values; null removes the line.
       - C(host_groups), the groups that the host is in, and C(all_groups), those of the inventory.
       - C(scope), V(account) or V(machine).
+      - C(shared_cache), the folder of a module cache that the host may read, put in front of E(GOPROXY).
     type: dict
     required: true
 """
@@ -67,7 +68,7 @@ _value:
 
 _KEYS = frozenset(
     "profile private_proxies public_proxies private_modules direct_modules bundle settings own absent group_settings "
-    "host_groups all_groups scope".split()
+    "host_groups all_groups scope shared_cache".split()
 )
 
 
@@ -98,6 +99,7 @@ def go_settings(asked: object) -> dict[str, t.Any]:
             host_groups=listed("host_groups"),
             all_groups=listed("all_groups"),
             machine=given.get("scope") == "machine",
+            shared_cache=str(given.get("shared_cache") or ""),
         )
     )
     found = merged._asdict()

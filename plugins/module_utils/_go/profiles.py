@@ -104,15 +104,26 @@ def _check_given(given: Given) -> None:
 def _bundle_url(bundle: str) -> str:
     if not bundle:
         raise ValueError("profile air_gap: bundle is empty; name the folder on the agents, such as file:///srv/goproxy")
-    url = "file://" + bundle if bundle.startswith("/") else bundle
+    return _folder_url("bundle", bundle, "file:///srv/goproxy")
+
+
+def _folder_url(option: str, folder: str, example: str) -> str:
+    url = "file://" + folder if folder.startswith("/") else folder
     if not url.startswith("file:") or re.search(r"[,|\s]", url):
-        raise ValueError(
-            "bundle: %r is not a folder on the agents; write it like file:///srv/goproxy"
-            % mask_value("GOPROXY", bundle)
-        )
-    for fault in grammar.check_url("bundle", url, ("file",)):
-        raise ValueError("bundle: %s. %s" % (fault.message, fault.hint))
+        text = "%s: %r is not a folder on the agents; write it like %s"
+        raise ValueError(text % (option, mask_value("GOPROXY", folder), example))
+    for fault in grammar.check_url(option, url, ("file",)):
+        raise ValueError("%s: %s. %s" % (option, fault.message, fault.hint))
     return url
+
+
+def shared_door(folder: str) -> str:
+    """The proxy URL of a module cache that other hosts may read: its folder of downloads, in the proxy's own protocol.
+
+    folder: what is GOMODCACHE on the host that fills it, as a path or file:// URL. Raises ValueError.
+    """
+    url = _folder_url("shared_cache", folder.rstrip("/"), "/mnt/gomod")
+    return url if url.endswith("/cache/download") else url + "/cache/download"
 
 
 # --- what counts on one host -----------------------------------------------------------------------------------
@@ -130,6 +141,7 @@ class Asked(NamedTuple):
     host_groups: Sequence[str] = ()
     all_groups: Sequence[str] = ()
     machine: bool = False
+    shared_cache: str = ""
 
 
 class Merged(NamedTuple):
@@ -144,7 +156,8 @@ class Merged(NamedTuple):
 
 
 def merge(asked: Asked) -> Merged:
-    """The settings of one host: profile, then general and own settings and absent, then those of its groups.
+    """The settings of one host: profile, then general and own settings and absent, then those of its groups; a shared
+    cache comes in front of whatever GOPROXY is then.
 
     Groups count in the order in which group_settings names them, a later one wins; null there means absent. Never
     raises for what people write: that becomes a finding.
@@ -204,7 +217,26 @@ def merge(asked: Asked) -> Merged:
                     drop(str(name), source)
                 else:
                     put(str(name), wanted[name], source)
+    if asked.shared_cache:
+        try:
+            _put_in_front(values, shared_door(asked.shared_cache))
+        except ValueError as error:
+            findings.append(Finding("shared-cache", ERROR, "go_config_shared_cache", str(error), ""))
     return Merged(values, sorted(absent), recipe, [_clean(note) for note in notes], findings)
+
+
+def _put_in_front(values: Dict[str, str], door: str) -> None:
+    shared = door[len("file://") : -len("/cache/download")]
+    own = values.get("GOMODCACHE", "")
+    if (own.rstrip("/") + "/").startswith(shared + "/"):
+        raise ValueError(
+            "shared_cache: GOMODCACHE=%s is the shared cache itself, which every host would write; give the hosts "
+            "caches of their own" % own
+        )
+    # A comma: what is not there is a 404 for Go, and a file that may not be read shall be noticed.
+    chain = values.get("GOPROXY") or grammar.GOROOT_DEFAULTS["GOPROXY"]
+    if door not in chain:
+        values["GOPROXY"] = "%s,%s" % (door, chain)
 
 
 def _replaced(profile: str, name: str, value: Any, instead: str, source: str) -> str:

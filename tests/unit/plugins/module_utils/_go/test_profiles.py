@@ -172,3 +172,31 @@ def test_what_guides_get_wrong_in_one_value_is_refused(name: str, value: str, co
     (problem,) = profiles.problems({name: value}, Fleet())
     assert (problem.id, problem.severity, problem.line) == (code, ERROR, line)
     assert problem.hint
+
+
+@pytest.mark.parametrize("folder", ["/mnt/gomod", "/mnt/gomod/", "file:///mnt/gomod", "/mnt/gomod/cache/download"])
+def test_a_shared_cache_is_a_read_only_proxy_in_front_of_the_chain(folder: str) -> None:
+    given = profiles.Given(private_proxies=("https://p.example.com",))
+    asked = profiles.Asked(profile="gatekeeper", given=given, shared_cache=folder)
+    assert profiles.merge(asked).settings["GOPROXY"] == "file:///mnt/gomod/cache/download,https://p.example.com"
+    alone = profiles.merge(profiles.Asked(shared_cache=folder)).settings
+    assert alone == {"GOPROXY": "file:///mnt/gomod/cache/download,https://proxy.golang.org,direct"}
+    found = profiles.problems(alone, profiles.Fleet())
+    assert [one.id for one in found if one.severity == "error"] == []
+
+
+@pytest.mark.parametrize(
+    ("folder", "modcache", "says"),
+    [
+        ("/mnt/gomod", "/mnt/gomod", "caches of their own"),
+        ("/mnt/gomod", "/mnt/gomod/sub", "caches of their own"),
+        ("https://x.example.com", "", "not a folder"),
+        ("mnt/gomod", "", "not a folder"),
+        ("/mnt/a,b", "", "not a folder"),
+    ],
+)
+def test_a_shared_cache_that_cannot_work_is_refused(folder: str, modcache: str, says: str) -> None:
+    general = {"GOMODCACHE": modcache} if modcache else {}
+    merged = profiles.merge(profiles.Asked(general=general, shared_cache=folder))
+    assert [(one.id, says in one.text) for one in merged.findings] == [("shared-cache", True)]
+    assert "GOPROXY" not in merged.settings
