@@ -145,9 +145,8 @@ def _masked(values: records.Values) -> t.Dict[str, t.Optional[str]]:
 
 def _left_out(row: undo.Row) -> t.List[t.Dict[str, str]]:
     found = [(name, "it was changed since") for name in row.since]
-    found += [
-        (name, "its old value held credentials, or is of a variable that may, and was not kept") for name in row.hidden
-    ]
+    text = "its old value held credentials, or is of a variable that may, and was not kept"
+    found += [(name, text) for name in row.hidden]
     if row.error:
         found = [("", row.error)]
     return [{"path": row.edit.path, "name": name, "reason": reason} for name, reason in found]
