@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -115,3 +117,36 @@ def test_govcs_decides_as_go_does(govcs: str, goprivate: str, command: str, refu
 )
 def test_the_folder_of_a_module(path: str, root: Root, prefix: str, folder: str) -> None:
     assert vcs.code_dir(path, root, prefix) == folder
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "<meta ",
+        "<!--",
+        '<meta a="',
+        "</",
+        "<a b",
+        "<?",
+        "<!",
+        "<",
+        "&",
+        "<meta name=go-import content='a b c d",
+        "<meta>",
+    ],
+)
+def test_no_page_takes_long(piece: str) -> None:
+    start = time.process_time()
+    vcs.go_imports(piece * ((2 << 20) // len(piece)))
+    vcs.go_imports("<meta " + "a " * 500_000 + ">" + "<meta " + "a" * 8000 + "=>")
+    assert time.process_time() - start < 10
+
+
+def test_only_what_is_no_comment_is_a_tag() -> None:
+    tag = '<META Name=go-import content="%s git https://x.example/%s">'
+    page = "<!-- %s --><head><title>a > b</title>%s<!-- %s" % (tag % ("a", 1), tag % ("b", 2), tag % ("c", 3))
+    assert [root.root for root in vcs.go_imports(page)] == ["b"]
+    assert vcs.go_imports("<meta data-name=go-import content='a b c'>") == []
+    assert (
+        vcs.go_imports("<meta name='go-import' content='a git https://h/?x=1&amp;y=2'/>")[0].url == "https://h/?x=1&y=2"
+    )
