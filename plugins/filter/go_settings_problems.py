@@ -131,8 +131,12 @@ def go_settings_problems(
 
 
 def _told(finding: rules.Finding) -> str:
-    right = " The right line: %s" % finding.line if finding.line and finding.line not in finding.hint else ""
-    return ("[%s] %s: %s. %s%s" % (finding.id, finding.name, finding.text, finding.hint, right)).rstrip()
+    text = "[%s] %s: %s. %s" % (finding.id, finding.name, finding.text, finding.hint)
+    if finding.severity == rules.ERROR and finding.id in profiles.ACCEPTABLE:
+        text = "%s Known and wanted? go_config_accept: [%s]." % (text.rstrip(), finding.id)
+    if finding.line and finding.line not in finding.hint:
+        text = "%s The right line: %s" % (text.rstrip(), finding.line)
+    return text.rstrip()
 
 
 def _entries(value: object, what: str) -> t.Sequence[t.Any]:

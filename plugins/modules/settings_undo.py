@@ -145,6 +145,7 @@ def _masked(values: records.Values) -> t.Dict[str, t.Optional[str]]:
 
 def _left_out(row: undo.Row) -> t.List[t.Dict[str, str]]:
     found = [(name, "it was changed since") for name in row.since]
+    found += [(name, "a newer run changed it, too; take that one back first") for name in row.later]
     text = "its old value held credentials, or is of a variable that may, and was not kept"
     found += [(name, text) for name in row.hidden]
     if row.error:

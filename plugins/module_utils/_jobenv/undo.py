@@ -27,7 +27,8 @@ class NoRun(ValueError):
 class Row(NamedTuple):
     """One file that the run had edited. before, after: of the variables that are put back; error: why it is not.
 
-    since: variables that somebody changed since, hidden: those whose old value held credentials and was not kept.
+    since: variables that somebody changed since. later: those that a newer run of ours changed, which has to be taken
+    back first. hidden: those whose old value held credentials and was not kept.
     """
 
     edit: records.Edit
@@ -35,6 +36,7 @@ class Row(NamedTuple):
     after: records.Values
     since: List[str]
     hidden: List[str]
+    later: Sequence[str] = ()
     service: str = ""
     error: str = ""
 
@@ -73,14 +75,32 @@ def chosen(wanted: str) -> List[records.Run]:
 
 def undo(runs: Sequence[records.Run], check: bool) -> Tuple[List[Row], str]:
     """Puts back what the runs (newest first) changed. Returns a row for each file, and why this could not be noted."""
-    rows = [_put_back(edit, check) for edit in _merged(runs)]
+    rows = [_sorted_out(_put_back(edit, check), _newer(runs)) for edit in _merged(runs)]
     lost = ""
     if not check:
+        kept = {tuple(records.key_of(row.edit)): row.later for row in rows if not row.error}
         for run in runs:
-            done = {(row.edit.kind, row.edit.path, row.edit.part, row.edit.uid) for row in rows if not row.error}
-            edits = [edit for edit in run.edits if (edit.kind, edit.path, edit.part, edit.uid) in done]
-            lost = records.undone(run.label, edits) or lost
+            done = [(edit, kept[key]) for edit in run.edits for key in [tuple(records.key_of(edit))] if key in kept]
+            lost = records.undone(run.label, done) or lost
     return rows, lost
+
+
+def _newer(runs: Sequence[records.Run]) -> List[records.Edit]:
+    """The edits of newer runs than these."""
+    labels = {run.label for run in runs}
+    found: List[records.Edit] = []
+    for run in records.runs():
+        if run.label in labels:
+            break
+        found += run.edits
+    return found
+
+
+def _sorted_out(row: Row, newer: Sequence[records.Edit]) -> Row:
+    """Tells what a newer run of ours changed from what somebody else did."""
+    key = records.key_of(row.edit)
+    later = [name for name in row.since if any(name in edit.after for edit in newer if records.key_of(edit) == key)]
+    return row._replace(since=[name for name in row.since if name not in later], later=later)
 
 
 def _merged(runs: Sequence[records.Run]) -> List[records.Edit]:
@@ -112,7 +132,7 @@ def _put_back(edit: records.Edit, check: bool) -> Row:
     since = sorted(name for name in only if before.get(name) not in (only[name], changes[name]))
     due = [name for name in only if before.get(name) != after.get(name)]
     was = {name: before.get(name) for name in due}
-    return Row(edit, was, {name: after.get(name) for name in due}, since, sorted(edit.hidden), service)
+    return Row(edit, was, {name: after.get(name) for name in due}, since, sorted(edit.hidden), service=service)
 
 
 _Found = Tuple[records.Values, records.Values, str]

@@ -14,7 +14,7 @@ import json
 import os
 import re
 import time
-from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Collection, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from . import place
 
@@ -94,9 +94,13 @@ def record(label: str, edits: Iterable[Edit]) -> str:
     return _append(lines) if lines else ""
 
 
-def undone(label: str, edits: Iterable[Edit]) -> str:
-    """Forgets edits of a run, because they were taken back. Returns '', or why that could not be noted."""
-    return _append([{"undone": label, "edit": _key(edit), "at": int(time.time())} for edit in edits])
+def undone(label: str, edits: Iterable[Tuple[Edit, Sequence[str]]]) -> str:
+    """Forgets edits of a run, because they were taken back, but for the variables named with each.
+
+    Returns '', or why that could not be noted.
+    """
+    now = int(time.time())
+    return _append([{"undone": label, "edit": key_of(edit), "kept": list(kept), "at": now} for edit, kept in edits])
 
 
 def runs() -> List[Run]:
@@ -110,7 +114,9 @@ def runs() -> List[Run]:
         if gone is not None:
             run = found.get(gone)
             if run is not None:
-                run.edits[:] = [edit for edit in run.edits if _key(edit) != line.get("edit")]
+                key, kept = line.get("edit"), frozenset(line.get("kept", ()))
+                edits = [_only(edit, kept) if key_of(edit) == key else edit for edit in run.edits]
+                run.edits[:] = [edit for edit in edits if edit.after]
             continue
         try:
             edit = Edit(*(line[name] for name in Edit._fields))
@@ -130,7 +136,13 @@ def was_undone(label: str) -> bool:
     return any(line.get("undone") == label for line in _lines(os.path.join(folder, FILE)))
 
 
-def _key(edit: Edit) -> List[Any]:
+def _only(edit: Edit, names: Collection[str]) -> Edit:
+    before = {name: value for name, value in edit.before.items() if name in names}
+    after = {name: value for name, value in edit.after.items() if name in names}
+    return edit._replace(before=before, after=after, hidden=[name for name in edit.hidden if name in names])
+
+
+def key_of(edit: Edit) -> List[Any]:
     return [edit.kind, edit.path, edit.part, edit.uid]
 
 

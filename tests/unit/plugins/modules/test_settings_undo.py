@@ -103,6 +103,18 @@ def test_an_older_run_does_not_undo_what_a_newer_one_wrote(call: Call, env: path
     assert "GOFLAGS" not in env.read_text(encoding="utf-8")
 
 
+def test_what_an_older_run_left_for_a_newer_one_comes_back_after_that(call: Call, env: pathlib.Path) -> None:
+    before = env.read_bytes()
+    write(call, run="old", GOPROXY="https://a.example.com", GOFLAGS="-mod=mod")
+    write(call, run="new", GOPROXY="https://b.example.com")
+    result = call(settings_undo, run="old")[1]
+    assert [(item["name"], "newer run" in item["reason"]) for item in result["left_out"]] == [("GOPROXY", True)]
+    assert result["remaining"] == ["new", "old"]
+    assert call(settings_undo, run="old")[1]["changed"] is False
+    call(settings_undo, run="all")
+    assert env.read_bytes() == before
+
+
 def test_a_label_is_idempotent_and_an_unknown_one_is_refused(call: Call, env: pathlib.Path) -> None:
     write(call, run="one", GOPROXY="https://a.example.com")
     assert call(settings_undo, run="one")[1]["changed"]

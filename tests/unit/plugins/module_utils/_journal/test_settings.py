@@ -53,10 +53,10 @@ def test_an_old_value_with_credentials_is_named_and_not_kept(state: pathlib.Path
 def test_what_was_taken_back_is_forgotten_and_only_that() -> None:
     settings.record("one", [edit("/1"), edit("/2")])
     settings.record("two", [edit("/1")])
-    settings.undone("one", [edit("/1")])
+    settings.undone("one", [(edit("/1"), ())])
     assert [(run.label, [e.path for e in run.edits]) for run in settings.runs()] == [("two", ["/1"]), ("one", ["/2"])]
-    settings.undone("two", [edit("/1")])
-    settings.undone("one", [edit("/2")])
+    settings.undone("two", [(edit("/1"), ())])
+    settings.undone("one", [(edit("/2"), ())])
     assert settings.runs() == []
     settings.record("one", [edit("/1")])
     assert [run.label for run in settings.runs()] == ["one"], "a label may be used again"
