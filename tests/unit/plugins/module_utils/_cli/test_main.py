@@ -273,6 +273,7 @@ def test_a_signal_ends_a_purge_at_a_safe_point_with_5(agent: Any, monkeypatch: p
 def test_a_signal_ends_a_survey_at_once_with_5(agent: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     # A shell that starts the tests in the background has it ignored, which the program respects.
     monkeypatch.setattr(signal, "getsignal", lambda _number: signal.SIG_DFL)
+
     def disturbed(*_args: Any) -> Any:
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(5)  # the handler may run an instruction later
