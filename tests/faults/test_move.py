@@ -225,11 +225,13 @@ for number in range(int(sys.argv[4])):
     time.sleep(chance.random() * 0.2)
     run.kill(); run.wait()
     kills += run.returncode == -9
+    until = time.monotonic() + 60
     while True:
         try:
             os.killpg(run.pid, 0)
         except ProcessLookupError:
             break
+        assert time.monotonic() < until, "a worker outlives its run"
         time.sleep(0.01)  # a worker ends by itself
     there = [place for place in places if place.exists()]
     assert there, "both places are gone"

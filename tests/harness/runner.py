@@ -28,8 +28,9 @@ TAIL_LINES = 12
 #: The same for a failed part.
 FAILED_TAIL_LINES = 250
 
-#: Runs a command so that /proc shows it nothing but itself; unshare(1), for root only.
-OWN_PROCESSES = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+#: Runs a command so that /proc shows it nothing but itself; unshare(1), for root only. The shell is there to take leave
+#: of orphans: whoever is the first process has to, and pytest does not.
+OWN_PROCESSES = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", '"$@"; exit $?', "sh")
 
 
 @dataclass
