@@ -25,7 +25,7 @@ _KNOWN: Tuple[Tuple[str, str, str, bool], ...] = (
     ("chiselapp.com", r"(?P<root>chiselapp\.com/user/[A-Za-z0-9]+/repository/[\w.\-]+)\Z", "fossil", False),
 )
 _ANY = re.compile(
-    r"(?P<root>(?P<repo>([a-z0-9.\-]+\.)+[a-z0-9.\-]+(:[0-9]+)?(/~?[\w.\-]+)+?)\.(?P<vcs>bzr|fossil|git|hg|svn))"
+    r"(?P<root>(?P<repo>[a-z0-9.\-]+\.[a-z0-9.\-]+(:[0-9]+)?(/~?[\w.\-]+)+?)\.(?P<vcs>bzr|fossil|git|hg|svn))"
     r"(/~?[\w.\-]+)*\Z",
     re.ASCII,
 )

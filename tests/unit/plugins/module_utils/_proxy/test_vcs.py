@@ -150,3 +150,10 @@ def test_only_what_is_no_comment_is_a_tag() -> None:
     assert (
         vcs.go_imports("<meta name='go-import' content='a git https://h/?x=1&amp;y=2'/>")[0].url == "https://h/?x=1&y=2"
     )
+
+
+def test_no_path_takes_long() -> None:
+    start = time.process_time()
+    for path in ("a." * 2000 + "a/x", "a.b/" + "c/" * 5000 + "!", "a.b" + "/c.git" * 500 + "!"):
+        assert vcs.static(path) is None
+    assert time.process_time() - start < 10
