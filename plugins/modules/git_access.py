@@ -86,6 +86,11 @@ options:
       - Name or uid of the account whose files are meant. The default is the connected user, with C(become) the user
         that one becomes. Another account needs root.
     type: str
+  run:
+    description:
+      - A label for the edits, as M(gofleet.cache.settings_undo) takes it. Edits with one label are taken back together.
+      - The default is a new label for each call. Addresses with credentials are not kept.
+    type: str
   gitconfig:
     description: Another file than the account's C(.gitconfig).
     type: path
@@ -93,6 +98,7 @@ options:
     description: Another file than the account's C(.ssh/known_hosts).
     type: path
 seealso:
+  - module: gofleet.cache.settings_undo
   - module: gofleet.cache.netrc_entry
   - module: gofleet.cache.go_env
   - name: Git's documentation of url.<base>.insteadOf
@@ -162,6 +168,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gofleet.cache.plugins.module_utils._fs import atomic, system
 from ansible_collections.gofleet.cache.plugins.module_utils._go import configure, gitaccess
 from ansible_collections.gofleet.cache.plugins.module_utils._go.mask import MaskedErrors
+from ansible_collections.gofleet.cache.plugins.module_utils._jobenv import undo
+from ansible_collections.gofleet.cache.plugins.module_utils._journal import settings as records
 
 
 class _Module(MaskedErrors, AnsibleModule):  # type: ignore[misc]
@@ -209,7 +217,9 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
             msg="Nothing was written. " + " ".join("%s: %s. %s" % (f.name, f.text, f.hint) for f in fatal),
             faults=[fault._asdict() for fault in fatal],
         )
+    label = records.check_label(params["run"]) if params["run"] else records.new_label()
     account = configure.find_account(params["account"])
+    lost: t.List[str] = []
     outcomes: t.List[gitaccess.Outcome] = []
     rewrites: t.List[str] = []
     config, hosts = params["gitconfig"], params["known_hosts_file"]
@@ -226,12 +236,19 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
                 )
             rewrites = outcome.after
             outcomes.append(outcome)
+            if not check:
+                lost.append(records.record(label, [undo.of_git(outcome, undo.GIT_CONFIG, account.uid, account.gid)]))
         if params["known_hosts"]:
             keys = [gitaccess.host_key(item) for item in params["known_hosts"]]
             outcomes.append(gitaccess.write_hosts(account, _home(hosts, account, ".ssh/known_hosts"), keys, check))
-            if check:
+            if not check:
+                edit = undo.of_git(outcomes[-1], undo.KNOWN_HOSTS, account.uid, account.gid)
+                lost.append(records.record(label, [edit]))
+            else:
                 for remark in outcomes[-1].remarks[:10]:
                     module.warn("%s, %s; name it with state=absent if it is old" % (outcomes[-1].change.path, remark))
+    for why in filter(None, lost):
+        module.warn("the edit cannot be taken back later, because %s" % why)
     result: t.Dict[str, t.Any] = {
         "changed": any(outcome.change.changed for outcome in outcomes),
         "account": account.name,
@@ -269,6 +286,7 @@ def main() -> None:
             },
             "http_proxy": {"type": "str"},
             "account": {"type": "str"},
+            "run": {"type": "str"},
             "gitconfig": {"type": "path"},
             "known_hosts_file": {"type": "path"},
         },
@@ -279,7 +297,7 @@ def main() -> None:
         module.fail_json(msg=problem)
     try:
         result = run(module)
-    except (configure.Impossible, gitaccess.GitFailed, atomic.NotWritten) as error:
+    except (configure.Impossible, gitaccess.GitFailed, atomic.NotWritten, records.BadLabel) as error:
         module.fail_json(msg=str(error))
     else:
         module.exit_json(**result)

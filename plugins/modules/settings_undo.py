@@ -9,13 +9,15 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: settings_undo
-short_description: Takes back what go_env and job_env have written
+short_description: Takes back what go_env, job_env and git_access have written
 version_added: 1.0.0
 author:
   - The gofleet.cache authors (@gofleet)
 description:
   - Gives variables the values back that they had before M(gofleet.cache.go_env) or M(gofleet.cache.job_env) edited
     them, in the files where these edited them. Variables that were not there go again.
+  - Lines that M(gofleet.cache.git_access) added to Git's configuration or to C(known_hosts) go, and those that it
+    removed come back, at the end of the file.
   - A variable that has another value by now than the one that was written stays, and is told in RV(left_out). So do old
     values that held credentials, and those of variables that are not of Go, Git or a proxy, because they are not kept.
   - What was edited is known for each user that runs the modules, in C(/var/lib/gofleet-cache) for root. Taken back is
@@ -43,6 +45,7 @@ options:
 seealso:
   - module: gofleet.cache.go_env
   - module: gofleet.cache.job_env
+  - module: gofleet.cache.git_access
 """
 
 EXAMPLES = r"""
@@ -70,7 +73,9 @@ files:
   elements: dict
   contains:
     kind:
-      description: What edited it, C(go_env) or the kind of M(gofleet.cache.job_env).
+      description: >-
+        What edited it, C(go_env), C(git_config) or C(known_hosts) of M(gofleet.cache.git_access), or the kind of
+        M(gofleet.cache.job_env).
       type: str
       sample: go_env
     path:

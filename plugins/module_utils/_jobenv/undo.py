@@ -12,12 +12,16 @@ from __future__ import annotations
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from .._fs import atomic
-from .._go import accounts, configure, envedit
+from .._go import accounts, configure, envedit, gitaccess
+from .._go.mask import MASK
 from .._journal import settings as records
 from . import KINDS, base, engine
 
 #: The kind of edits that the module go_env keeps; all others are those of KINDS.
 GO_ENV = "go_env"
+#: The same for git_access: the variables are the lines that it shows, and each is there ('') or not (None).
+GIT_CONFIG = "git_config"
+KNOWN_HOSTS = "known_hosts"
 
 
 class NoRun(ValueError):
@@ -54,6 +58,13 @@ def of_place(edited: engine.Edited, names: Iterable[str]) -> records.Edit:
     )
     place = edited.place
     return records.keep((place.kind, place.path, place.part), engine.writer(place), before, after, engine.hidden)
+
+
+def of_git(outcome: gitaccess.Outcome, kind: str, uid: int, gid: int) -> records.Edit:
+    """The same for an edit of Git's or SSH's files."""
+    before, after = (dict.fromkeys(lines, "") for lines in (outcome.before, outcome.after))
+    place = (kind, outcome.change.path, "")
+    return records.keep(place, (uid, gid), before, after, lambda old: [line for line in old if MASK in line])
 
 
 def chosen(wanted: str) -> List[records.Run]:
@@ -125,9 +136,11 @@ def _put_back(edit: records.Edit, check: bool) -> Row:
     try:
         if edit.kind == GO_ENV:
             before, after, service = _env_file(edit, changes, only, check)
+        elif edit.kind in (GIT_CONFIG, KNOWN_HOSTS):
+            before, after, service = _git_file(edit, changes, only, check)
         else:
             before, after, service = _place(edit, changes, only, check)
-    except (atomic.NotWritten, engine.Failed, base.BadPlace, OSError) as error:
+    except (atomic.NotWritten, engine.Failed, base.BadPlace, gitaccess.GitFailed, OSError) as error:
         return Row(edit, {}, {}, [], list(edit.hidden), error=str(error))
     since = sorted(name for name in only if before.get(name) not in (only[name], changes[name]))
     due = [name for name in only if before.get(name) != after.get(name)]
@@ -135,6 +148,7 @@ def _put_back(edit: records.Edit, check: bool) -> Row:
     return Row(edit, was, {name: after.get(name) for name in due}, since, sorted(edit.hidden), service=service)
 
 
+_PROXY = "http.proxy = "
 _Found = Tuple[records.Values, records.Values, str]
 
 
@@ -147,6 +161,35 @@ def _env_file(edit: records.Edit, changes: records.Values, only: records.Values,
 
     change = configure.edit_file(configure.Target(edit.path, edit.uid, edit.gid), work, check)
     return dict(envedit.values(change.before)), dict(envedit.values(change.after)), ""
+
+
+def _git_file(edit: records.Edit, changes: records.Values, only: records.Values, check: bool) -> _Found:
+    account = accounts.registered(edit.uid)
+    if account is None:
+        raise base.BadPlace("%s: no account has the uid %d any more" % (edit.path, edit.uid))
+    write = _write_config if edit.kind == GIT_CONFIG else _write_hosts
+    now: records.Values = dict.fromkeys(write(account, edit.path, {}, True).before, "")
+    due = {line: value for line, value in changes.items() if now.get(line) == only[line]}
+    after = dict.fromkeys(write(account, edit.path, due, check).after, "")
+    return now, dict(after), ""
+
+
+def _write_config(account: accounts.Account, path: str, lines: records.Values, check: bool) -> gitaccess.Outcome:
+    proxy = None
+    rewrites: List[gitaccess.Rewrite] = []
+    for line, value in lines.items():
+        if line.startswith(_PROXY):
+            proxy = proxy or ("" if value is None else line[len(_PROXY) :])
+        else:
+            use, _separator, prefix = line[len("url.") :].partition(".insteadOf = ")
+            rewrites.append(gitaccess.Rewrite(prefix, use, value is not None))
+    return gitaccess.write_config(account, path, rewrites, proxy, check)
+
+
+def _write_hosts(account: accounts.Account, path: str, lines: records.Values, check: bool) -> gitaccess.Outcome:
+    words = [(line.split(), value is not None) for line, value in lines.items()]
+    keys = [gitaccess.HostKey(word[0], word[1], word[2], present) for word, present in words if len(word) > 2]
+    return gitaccess.write_hosts(account, path, keys, check)
 
 
 def _place(edit: records.Edit, changes: records.Values, only: records.Values, check: bool) -> _Found:

@@ -14,7 +14,7 @@ import yaml
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gofleet.cache.plugins.module_utils._journal import place
-from ansible_collections.gofleet.cache.plugins.modules import go_env, job_env, settings_undo
+from ansible_collections.gofleet.cache.plugins.modules import git_access, go_env, job_env, settings_undo
 
 Call = Callable[..., "tuple[int, dict[str, Any]]"]
 CANARY = "canary-Pa55word"
@@ -192,6 +192,51 @@ def test_a_file_that_was_made_for_it_goes_again(call: Call, tmp_path: pathlib.Pa
     assert file.exists()
     call(settings_undo)
     assert not file.exists()
+
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
+
+
+def test_what_git_was_given_goes_and_what_was_taken_from_it_comes_back(call: Call, home: pathlib.Path) -> None:
+    config, hosts = home / ".gitconfig", home / ".ssh/known_hosts"
+    config.write_text(
+        f"# mine\n[http]\n\tproxy = http://ci:{CANARY}@old.example.com\n[user]\n\tname = me\n", encoding="utf-8"
+    )
+    hosts.parent.mkdir(mode=0o700)
+    hosts.write_text(f"git.example.com {KEY}\nother.example.com {KEY} mine\n", encoding="utf-8")
+    asked = {
+        "instead_of": [{"prefix": "https://a.example.com/", "use": "ssh://git@a.example.com/"}],
+        "known_hosts": [
+            {"host": "a.example.com", "key": KEY},
+            {"host": "git.example.com", "key": KEY, "state": "absent"},
+        ],
+        "http_proxy": "http://new.example.com:3128",
+        "gitconfig": str(config),
+        "known_hosts_file": str(hosts),
+    }
+    assert call(git_access, run="one", **asked)[1]["changed"]
+    predicted = call(settings_undo, check=True)
+    assert "a.example.com" in config.read_text(encoding="utf-8")
+    assert call(settings_undo) == predicted
+    assert predicted[1]["changed"]
+    text = config.read_text(encoding="utf-8")
+    assert text.startswith("# mine\n")
+    assert "name = me" in text
+    assert "example.com" not in text, "neither ours, nor an old login that was not kept"
+    assert [item["name"] for item in predicted[1]["left_out"]] == ["http.proxy = http://***@old.example.com"]
+    assert sorted(hosts.read_text(encoding="utf-8").splitlines()) == [
+        f"git.example.com {KEY}",
+        f"other.example.com {KEY} mine",
+    ]
+    assert call(settings_undo, run="one")[1]["changed"] is False
+
+
+def test_a_line_that_somebody_removed_meanwhile_is_not_missed(call: Call, home: pathlib.Path) -> None:
+    hosts = home / "known_hosts"
+    call(git_access, known_hosts=[{"host": "a.example.com", "key": KEY}], known_hosts_file=str(hosts))
+    hosts.write_text("", encoding="utf-8")
+    result = call(settings_undo)[1]
+    assert (result["changed"], result["left_out"]) == (False, [])
 
 
 def test_every_result_has_every_documented_key(call: Call, env: pathlib.Path) -> None:
