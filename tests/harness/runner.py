@@ -160,7 +160,7 @@ class Context:
         code, _output = self.run([*before, *command, *arguments, *paths], variables)
         outcome = read_report(report) if report.exists() else Outcome()
         if outcome.passed + outcome.failed + outcome.skipped == 0:
-            self.say("FAILED: pytest ran no test")
+            self.say(f"FAILED: pytest left no report of any test, and ended with exit code {code}")
             return Outcome(failed=1)
         if code and not outcome.failed:
             self.say(f"FAILED: pytest ended with exit code {code}")

@@ -12,10 +12,10 @@ credentials (``.credentials*``) are never opened.
 
 from __future__ import annotations
 
-import json
 import posixpath
 from typing import Dict, NamedTuple, Tuple
 
+from .._core.document import read_json
 from ._base import Collector, Host, Process, Unreadable, parse_env_lines, read_text
 
 _BASES = ("/", "/opt", "/srv", "/home", "/data", "/var/lib", "/usr/local", "/mnt", "/runner", "/actions-runner", "/azp")
@@ -88,7 +88,7 @@ def _runner(found: Collector, flavour: Flavour, folder: str, user: str) -> None:
     marker = host.path(posixpath.join(folder, flavour.marker))
     work = "_work"
     try:
-        document = json.loads(read_text(marker))
+        document = read_json(read_text(marker))
         if not isinstance(document, dict):
             raise Unreadable(marker, "not a JSON object")
         if not any(key in document for key in flavour.keys) and "uuid" in document:
@@ -109,7 +109,7 @@ def _runner(found: Collector, flavour: Flavour, folder: str, user: str) -> None:
     except Unreadable as exc:
         found.saw("config", marker)
         found.unreadable(exc)
-    except (ValueError, RecursionError):
+    except ValueError:
         found.saw("config", marker)
         found.unreadable(Unreadable(marker, "not understood as JSON"))
     found.account(user)

@@ -12,11 +12,11 @@ containers-storage.conf(5) ``graphroot`` and ``rootless_storage_path``, containe
 from __future__ import annotations
 
 import errno
-import json
 import os
 import posixpath
 from typing import Dict, List
 
+from .._core.document import read_json
 from . import _toml
 from ._base import (
     Collector,
@@ -108,7 +108,7 @@ def _docker(found: Collector) -> None:
     for plain in files:
         path = host.path(plain)
         try:
-            document = json.loads(read_text(path))
+            document = read_json(read_text(path))
             if not isinstance(document, dict):
                 raise Unreadable(path, "not a JSON object")
         except FileNotFoundError:
@@ -116,7 +116,7 @@ def _docker(found: Collector) -> None:
         except Unreadable as exc:
             found.unreadable(exc)
             continue
-        except (ValueError, RecursionError):
+        except ValueError:
             found.unreadable(Unreadable(path, "not understood as JSON"))
             continue
         found.saw("config", path)

@@ -13,6 +13,7 @@ from array import array
 from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from . import patterns
+from .document import read_json
 from .policy import Policy, Rule
 from .survey import SECOND, Entries, Survey
 from .units import human
@@ -651,8 +652,8 @@ def saved_policy(line: bytes) -> Mapping[str, Any]:
 
 def _object(line: bytes, number: int) -> Dict[str, Any]:
     try:
-        found = json.loads(line.decode("utf-8", "surrogateescape"))
-    except (ValueError, RecursionError) as exc:
+        found = read_json(line.decode("utf-8", "surrogateescape"))
+    except ValueError as exc:
         raise BadPlan("line %d of the plan is no JSON (%s)" % (number, exc)) from None
     if not isinstance(found, dict):
         raise BadPlan("line %d of the plan is no object" % number)

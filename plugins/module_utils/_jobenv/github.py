@@ -14,7 +14,6 @@ Containers get a step's own variables only (src/Runner.Worker/Container/DockerCo
 
 from __future__ import annotations
 
-import json
 import os
 import posixpath
 import re
@@ -24,6 +23,7 @@ from .. import _agents
 from .._agents import _base as common
 from .._agents import azure as azure_agents
 from .._agents import github as github_agents
+from .._core.document import read_json
 from . import base, runners
 
 _MARK = "\ufeff"
@@ -113,9 +113,9 @@ def _stranger(host: _agents.Host, folder: str, flavour: _Flavour) -> int:
 def _title(host: _agents.Host, folder: str, marker: str) -> str:
     """The name under which the runner is registered, or its folder's."""
     try:
-        document = json.loads(_agents.read_text(host.path(posixpath.join(folder, marker))))
+        document = read_json(_agents.read_text(host.path(posixpath.join(folder, marker))))
         name = document.get("agentName") if isinstance(document, dict) else None
-    except (OSError, _agents.Unreadable, ValueError, RecursionError):
+    except (OSError, _agents.Unreadable, ValueError):
         name = None
     return name if isinstance(name, str) and name.isprintable() and name else posixpath.basename(folder)
 

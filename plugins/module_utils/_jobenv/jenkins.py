@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import base64
 import ipaddress
-import json
 import os
 import posixpath
 import re
@@ -36,6 +35,7 @@ from typing import IO, Any, Dict, List, Mapping, NamedTuple, NoReturn, Optional,
 
 from .. import _agents
 from .._agents import jenkins as agents
+from .._core.document import read_json
 from .._go import mask
 from . import base, runners
 
@@ -554,8 +554,8 @@ def save(place: base.Place, data: bytes, login: Login, before: Optional[bytes] =
 
 def _json(body: bytes, url: str) -> Dict[str, Any]:
     try:
-        found = json.loads(body.decode("utf-8"))
-    except (ValueError, RecursionError):
+        found = read_json(body)
+    except ValueError:
         found = None
     if not isinstance(found, dict):
         raise base.BadPlace("%s: no answer of Jenkins' API; see that the URL is the controller's root" % mask.mask(url))

@@ -16,6 +16,7 @@ import re
 import time
 from typing import Any, Callable, Collection, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from .._core.document import read_json
 from . import place
 
 FILE = "settings.jsonl"
@@ -151,7 +152,7 @@ def _lines(path: str) -> List[Dict[str, Any]]:
     with open(path, "rb") as stream:
         for raw in stream.read(2 * LIMIT).split(b"\n")[:-1]:
             try:
-                line = json.loads(raw.decode("utf-8", "surrogateescape"))
+                line = read_json(raw.decode("utf-8", "surrogateescape"))
             except ValueError:
                 continue
             if isinstance(line, dict):

@@ -7,13 +7,13 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 import re
 import subprocess
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 from urllib.parse import unquote, urlsplit
 
+from .._core.document import read_json
 from .._go import grammar
 from .._go.files import LIMIT, Files, answer_of
 
@@ -244,9 +244,9 @@ def expires(headers: Mapping[str, str]) -> Optional[int]:
                 continue
         for token in re.findall(r"[A-Za-z0-9_\-]{8,}\.([A-Za-z0-9_\-]{8,})\.[A-Za-z0-9_\-]*", text):
             try:
-                claims = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode("utf-8"))
+                claims = read_json(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
                 return int(claims["exp"])
-            except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+            except (ValueError, TypeError, KeyError, OverflowError):
                 continue
     return None
 

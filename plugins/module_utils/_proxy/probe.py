@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 import tempfile
 from typing import Any, BinaryIO, Dict, List, NamedTuple, Optional, Tuple, cast
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from .._core.document import read_json
 from .._go import dirhash, modpath
 from . import chain as chains
 from . import sumdb, wire
@@ -86,10 +86,7 @@ def newest(versions: List[str]) -> str:
 
 def json_object(body: bytes) -> Dict[str, Any]:
     """The object with its keys in lower case, as Go's decoder does not mind the case; raises ValueError."""
-    try:
-        data = json.loads(body.decode("utf-8"))
-    except RecursionError:
-        data = None
+    data = read_json(body)
     if not isinstance(data, dict):
         raise ValueError("no JSON object")
     return {str(key).lower(): value for key, value in data.items()}

@@ -10,10 +10,10 @@ SHA-256 of ``<kind>:<address>``, keeps that text in ``<name>.info`` and makes a 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from typing import Collection, Optional, Tuple
 
+from ..._core.document import read_json
 from ..._go import modpath
 
 #: What stands for the version in a clone's label.
@@ -78,7 +78,7 @@ def label_of(program: str, address: str, modules: Collection[str]) -> str:
 def origin(data: bytes) -> str:
     """The repository's address in a version's ``.info`` (codehost.Origin); '' where it names none."""
     try:
-        found = json.loads(data)["Origin"]["URL"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+        found = read_json(data)["Origin"]["URL"]
+    except (ValueError, KeyError, TypeError):
         return ""
     return found if isinstance(found, str) else ""

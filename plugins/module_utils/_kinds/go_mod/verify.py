@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import base64
 import errno
-import json
 import os
 import re
 import stat
 import time
 from typing import Callable, Dict, List, NamedTuple, NoReturn, Optional, Tuple
 
+from ..._core.document import read_json
 from ..._core.verify import Damage, Options, OutOfTime, Report, each
 from ..._fs import dirs
 from ..._fs.identity import Root
@@ -104,8 +104,8 @@ def check_info(data: bytes, version: str) -> Optional[Tuple[str, str, str]]:
     """
     problem = "not JSON that Go accepts; Go takes the version for not cached"
     try:
-        info = json.loads(data.decode("utf-8", "replace"), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
+        info = read_json(data.decode("utf-8", "replace"), parse_constant=_refuse_constant)
+    except ValueError:
         return problem, "a JSON object", repr(data[:24].decode("utf-8", "replace"))
     if not isinstance(info, dict):
         return problem, "a JSON object", type(info).__name__
