@@ -364,7 +364,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    result = dict(move.nothing(), **{"from": params["path"], "to": params["to"]})
+    result = move.nothing()
+    result.update({"from": params["path"], "to": params["to"]})
     try:
         options = move.Options(
             module.check_mode,

@@ -485,7 +485,8 @@ class _Work:
 
     def _new_end(self, cache: find.Cache, who: transfer.Account) -> transfer.End:
         """The way to the new place, proven: nobody else can swap it, and what is there may be replaced."""
-        assert self.host is not None
+        if self.host is None:
+            raise AssertionError("its caches are not found yet")
         try:
             end = self._keep(transfer.open_end(self.to))
         except NotADirectoryError:
@@ -516,7 +517,8 @@ class _Work:
         return end
 
     def _check_nesting(self, cache: find.Cache, new: transfer.End) -> None:
-        assert self.host is not None
+        if self.host is None:
+            raise AssertionError("its caches are not found yet")
         above = running.above(new.fd)
         own = (cache.root.device, cache.root.inode)
         if own in above:

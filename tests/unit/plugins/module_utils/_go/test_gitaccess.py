@@ -11,7 +11,7 @@ import hmac
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, Sequence
 
 import pytest
 from hypothesis import given
@@ -32,7 +32,7 @@ def blob(seed: str, kind: str = "ssh-ed25519") -> str:
 KEY = "ssh-ed25519 " + blob("one")
 
 
-def ids(instead_of: list[Any] = [], known_hosts: list[Any] = [], proxy: str = "") -> list[str]:  # noqa: B006
+def ids(instead_of: Sequence[Any] = (), known_hosts: Sequence[Any] = (), proxy: str = "") -> list[str]:
     return [finding.id for finding in gitaccess.check(instead_of, known_hosts, proxy)]
 
 

@@ -29,7 +29,7 @@ from ansible_collections.gofleet.cache.plugins.module_utils._go import globs
 )
 def test_globs_overlap_where_a_path_can_match_both(one: str, two: str, wanted: bool) -> None:
     assert globs.overlap(one, two) is wanted
-    assert globs.overlap(two, one) is wanted
+    assert globs.overlap(one=two, two=one) is wanted
 
 
 @pytest.mark.parametrize(
@@ -65,6 +65,6 @@ def test_a_text_that_matches_says_the_same(one: str, two: str, text: str) -> Non
 
 @given(st.text("ab*?[]\\/^-.", max_size=12), st.text("ab*?[]\\/^-.", max_size=12))
 def test_no_glob_breaks_the_comparison(one: str, two: str) -> None:
-    assert globs.overlap(one, two) is globs.overlap(two, one)
+    assert globs.overlap(one, two) is globs.overlap(one=two, two=one)
     assert globs.uncovered(globs.split(one), []) == []
     assert isinstance(globs.covers([one], two), bool)
