@@ -90,4 +90,5 @@ def one_line(name: str, value: str, where: str) -> None:
 
 
 def chosen(names: Sequence[str], name: str) -> bool:
+    """Whether a request for these names means this one; without any it means all."""
     return not names or name in names

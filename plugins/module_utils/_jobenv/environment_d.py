@@ -164,6 +164,7 @@ def documents(root: str, home: str) -> List[str]:
 
 
 def find(request: base.Request) -> base.Found:
+    """See base.Kind: the places of this kind."""
     places = [
         base.Place(
             NAME,
@@ -181,12 +182,14 @@ def find(request: base.Request) -> base.Found:
 
 
 def read(data: bytes, part: str) -> Dict[str, str]:
+    """See base.Kind: what the document gives, by name. Raises base.BadPlace."""
     found: Dict[str, str] = {}
     merge(found, data)
     return found
 
 
 def edit(data: Optional[bytes], part: str, changes: Mapping[str, Optional[str]]) -> Optional[bytes]:
+    """See base.Kind: the document with the changes. Raises base.BadPlace."""
     text = decode(data or b"")
     lines = parse(text)
     todo = base.wanted(read(data or b"", part), changes)

@@ -69,6 +69,7 @@ def _text(name: str, value: str, style: str) -> str:
 
 
 def find(request: base.Request) -> base.Found:
+    """See base.Kind: the places of this kind."""
     places = [
         base.Place(NAME, path, "", "", "whoever reads this file", "", "the next start of what reads it")
         for path in request.paths
@@ -77,6 +78,7 @@ def find(request: base.Request) -> base.Found:
 
 
 def read(data: bytes, part: str) -> Dict[str, str]:
+    """See base.Kind: what the document gives, by name. Raises base.BadPlace."""
     lines, style = _parse(decode(data))
     return values(lines, style == EXPORT)
 
@@ -87,6 +89,7 @@ def shell_reads(data: bytes) -> bool:
 
 
 def edit(data: Optional[bytes], part: str, changes: Mapping[str, Optional[str]]) -> Optional[bytes]:
+    """See base.Kind: the document with the changes. Raises base.BadPlace."""
     lines, style = _parse(decode(data or b""))
     todo = base.wanted(values(lines, style == EXPORT), changes)
     if not todo:

@@ -141,6 +141,7 @@ def emptied(texts: List[str], header: str = HEADER) -> bool:
 
 
 def find(request: base.Request) -> base.Found:
+    """See base.Kind: the places of this kind."""
     places = [
         base.Place(
             NAME,
@@ -162,10 +163,12 @@ def find(request: base.Request) -> base.Found:
 
 
 def read(data: bytes, part: str) -> Dict[str, str]:
+    """See base.Kind: what the document gives, by name. Raises base.BadPlace."""
     return values(parse(decode(data)))
 
 
 def edit(data: Optional[bytes], part: str, changes: Mapping[str, Optional[str]]) -> Optional[bytes]:
+    """See base.Kind: the document with the changes. Raises base.BadPlace."""
     lines = parse(decode(data or b""))
     todo = base.wanted(values(lines), changes)
     if not todo:

@@ -128,6 +128,7 @@ def root_of(path: str, folder: str) -> Optional[str]:
 
 
 def find(request: base.Request) -> base.Found:
+    """See base.Kind: the places of this kind."""
     places: List[base.Place] = []
     missing: List[base.NotReached] = []
     if request.paths:
@@ -184,6 +185,7 @@ def find(request: base.Request) -> base.Found:
 
 
 def read(data: bytes, part: str) -> Dict[str, str]:
+    """See base.Kind: what the document gives, by name. Raises base.BadPlace."""
     return values(parse(decode(data)))
 
 
@@ -199,6 +201,7 @@ def _without(item: Item, name: str) -> Optional[Item]:
 
 
 def edit(data: Optional[bytes], part: str, changes: Mapping[str, Optional[str]]) -> Optional[bytes]:
+    """See base.Kind: the document with the changes. Raises base.BadPlace."""
     items = parse(decode(data or b""))
     todo = base.wanted(values(items), changes)
     if not todo:

@@ -86,7 +86,8 @@ def chosen(wanted: str) -> List[records.Run]:
 
 def undo(runs: Sequence[records.Run], check: bool) -> Tuple[List[Row], str]:
     """Puts back what the runs (newest first) changed. Returns a row for each file, and why this could not be noted."""
-    rows = [_sorted_out(_put_back(edit, check), _newer(runs)) for edit in _merged(runs)]
+    newer = _newer(runs)
+    rows = [_sorted_out(_put_back(edit, check), newer) for edit in _merged(runs)]
     lost = ""
     if not check:
         kept = {tuple(records.key_of(row.edit)): row.later for row in rows if not row.error}
