@@ -303,7 +303,7 @@ def _check_contents(c: Context, archive: Path) -> Outcome:
 def faults(c: Context) -> Outcome:
     venv = env.ensure_venv()
     paths = ["tests/faults", "tests/prove"]
-    return c.pytest(venv / "bin" / "python", paths, c.environ(venv) | _go(c), alone=True)
+    return c.pytest(venv / "bin" / "python", paths, c.environ(venv) | _go(c))
 
 
 def proxies(c: Context) -> Outcome:
@@ -317,7 +317,7 @@ def proxies(c: Context) -> Outcome:
 
 def secrets(c: Context) -> Outcome:
     venv = env.ensure_venv()
-    return c.pytest(venv / "bin" / "python", ["tests/secrets"], c.environ(venv) | _go(c), alone=True)
+    return c.pytest(venv / "bin" / "python", ["tests/secrets"], c.environ(venv) | _go(c))
 
 
 def bench(c: Context) -> Outcome:
@@ -341,8 +341,15 @@ def _demo_environ(c: Context) -> dict[str, str]:
     return env.clean_environ(c.temp / "home") | {"PYTHON": sys.executable}
 
 
-def _part(run: Callable[[Context], Outcome], about: str, name: str = "", uses: str = "", limit: int = 1800) -> Part:
-    return Part(name or run.__name__.replace("_", "-"), about, run, uses, limit)
+def _part(
+    run: Callable[[Context], Outcome],
+    about: str,
+    name: str = "",
+    uses: str = "",
+    limit: int = 1800,
+    alone: bool = False,
+) -> Part:
+    return Part(name or run.__name__.replace("_", "-"), about, run, uses, limit, alone)
 
 
 PARTS = [
@@ -353,18 +360,18 @@ PARTS = [
     _part(reuse, "copyright and licence of every file"),
     _part(mypy, "types of plugins, harness and demo, strictly"),
     _part(docs, "documentation of modules and roles"),
-    _part(unit, "unit tests on the controller's Python, with the main ansible-core"),
-    _part(unit_oldest, "unit tests of module_utils on the oldest Python of an agent"),
-    _part(unit_newest, "unit tests of module_utils on the newest Python of an agent"),
-    _part(unit_other_core, "unit tests of modules with the other ansible-core"),
+    _part(unit, "unit tests on the controller's Python, with the main ansible-core", alone=True),
+    _part(unit_oldest, "unit tests of module_utils on the oldest Python of an agent", alone=True),
+    _part(unit_newest, "unit tests of module_utils on the newest Python of an agent", alone=True),
+    _part(unit_other_core, "unit tests of modules with the other ansible-core", alone=True),
     _part(ansible_lint, "ansible-lint's production profile"),
-    _part(demo, "the demonstration, as `make demo` runs it"),
-    _part(integration, "ansible-test integration: modules run by Ansible", uses="ansible-test"),
-    _part(faults, "crashes, races, hostile trees, and samples of the proofs"),
-    _part(proxies, "the proxy doctor against real servers and broken ones, beside what Go does"),
-    _part(secrets, "a password in every place that can hold one, and every playbook at its loudest"),
-    _part(bench, "a short sample of the benchmark: it measures, and judges nothing"),
-    _part(molecule, "Molecule scenarios on this machine"),
+    _part(demo, "the demonstration, as `make demo` runs it", alone=True),
+    _part(integration, "ansible-test integration: modules run by Ansible", uses="ansible-test", alone=True),
+    _part(faults, "crashes, races, hostile trees, and samples of the proofs", alone=True),
+    _part(proxies, "the proxy doctor against real servers and broken ones, beside what Go does", alone=True),
+    _part(secrets, "a password in every place that can hold one, and every playbook at its loudest", alone=True),
+    _part(bench, "a short sample of the benchmark: it measures, and judges nothing", alone=True),
+    _part(molecule, "Molecule scenarios on this machine", alone=True),
     _part(on_hosts, "tests and Molecule scenarios on hosts with systemd", name="hosts"),
     _part(importer, "the archive that Galaxy gets, judged by Galaxy's importer"),
     _part(sanity, "ansible-test sanity with ansible-core 2.19 and all Pythons found", uses="ansible-test"),

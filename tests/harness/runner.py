@@ -62,6 +62,9 @@ class Context:
     log: Path
     deadline: float
     stopping: threading.Event
+    #: Whether its commands get process numbers of their own, so that the Go tools of another part, or of whoever works
+    #: on this machine, are no users of their caches.
+    alone: bool = False
 
     @property
     def root(self) -> Path:
@@ -99,6 +102,8 @@ class Context:
         """
         words = [str(word) for word in command]
         self.say(f"$ {' '.join(words)}")
+        if self.alone and os.geteuid() == 0:
+            words = [*OWN_PROCESSES, *words]
         start = self.log.stat().st_size
         with open(self.log, "ab") as handle:
             child = subprocess.Popen(
@@ -141,12 +146,8 @@ class Context:
         paths: Sequence[str],
         environ: Mapping[str, str],
         arguments: Sequence[str] = (),
-        alone: bool = False,
     ) -> Outcome:
-        """Run pytest on paths of the copy; the counts come from its report. No test at all is a failure.
-
-        *alone*: with process numbers of its own, so that the Go tools of another part are no users of its caches.
-        """
+        """Run pytest on paths of the copy; the counts come from its report. No test at all is a failure."""
         missing = [path for path in paths if not (self.copy / path).exists()]
         if missing:
             self.say(f"FAILED: there are no tests in {', '.join(missing)}")
@@ -156,8 +157,7 @@ class Context:
         command += ["--continue-on-collection-errors"]
         command += ["--rootdir", self.copy, f"--basetemp={self.temp / 'pytest'}", f"--junitxml={report}"]
         variables = dict(environ) | {"PYTHONPATH": str(self.root)}
-        before = OWN_PROCESSES if alone and os.geteuid() == 0 else ()
-        code, _output = self.run([*before, *command, *arguments, *paths], variables)
+        code, _output = self.run([*command, *arguments, *paths], variables)
         outcome = read_report(report) if report.exists() else Outcome()
         if outcome.passed + outcome.failed + outcome.skipped == 0:
             self.say(f"FAILED: pytest left no report of any test, and ended with exit code {code}")
@@ -207,6 +207,8 @@ class Part:
     uses: str = ""
     #: Seconds after which the part is stopped and has failed.
     limit: int = 1800
+    #: See Context.alone.
+    alone: bool = False
 
 
 class Runner:
@@ -271,7 +273,7 @@ class Runner:
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text("", encoding="utf-8")
         begin = time.monotonic()
-        context = Context(part.name, self.work, self.copy, log, begin + part.limit, self.stopping)
+        context = Context(part.name, self.work, self.copy, log, begin + part.limit, self.stopping, part.alone)
         try:
             outcome = part.run(context)
             if outcome.passed + outcome.failed + outcome.skipped == 0:
