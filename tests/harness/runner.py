@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import queue
 import signal
@@ -28,9 +29,19 @@ TAIL_LINES = 12
 #: The same for a failed part.
 FAILED_TAIL_LINES = 250
 
-#: Runs a command so that /proc shows it nothing but itself; unshare(1), for root only. The shell is there to take leave
-#: of orphans: whoever is the first process has to, and pytest does not.
+#: Runs a command so that /proc shows it nothing but itself; unshare(1). The shell is there to take leave of orphans:
+#: whoever is the first process has to, and pytest does not.
 OWN_PROCESSES = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", '"$@"; exit $?', "sh")
+
+
+@functools.cache
+def own_processes() -> tuple[str, ...]:
+    """Return the words before a command that give it process numbers of its own; none where that is not allowed."""
+    try:
+        done = subprocess.run([*OWN_PROCESSES, "true"], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    except OSError:
+        return ()
+    return () if done.returncode else OWN_PROCESSES
 
 
 @dataclass
@@ -102,8 +113,8 @@ class Context:
         """
         words = [str(word) for word in command]
         self.say(f"$ {' '.join(words)}")
-        if self.alone and os.geteuid() == 0:
-            words = [*OWN_PROCESSES, *words]
+        if self.alone:
+            words = [*own_processes(), *words]
         start = self.log.stat().st_size
         with open(self.log, "ab") as handle:
             child = subprocess.Popen(

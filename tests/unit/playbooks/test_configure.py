@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.gofleet.cache.tests.fixtures import synthetic
+from ansible_collections.gofleet.cache.tests.harness import runner
 
 COLLECTION = pathlib.Path(os.path.abspath(synthetic.__file__)).parents[2]
 
@@ -35,8 +37,11 @@ class Agent:
         assert code == 0, said
         return said
 
-    def run(self, *options: str, **extra: Any) -> tuple[int, str]:
-        """Runs the playbook; its exit code and what it said."""
+    def run(self, *options: str, alone: bool = True, **extra: Any) -> tuple[int, str]:
+        """Runs the playbook; its exit code and what it said; *alone* (for root): it sees its own processes only.
+
+        So the Go tools that other tests leave behind, or somebody else runs, are no users of its caches.
+        """
         kept = ("PATH", "LANG", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "GOFLEET_TEST_GO")
         environ = {name: os.environ[name] for name in kept if name in os.environ}
         environ.update(
@@ -60,7 +65,7 @@ class Agent:
             json.dumps(given),
         ]
         done = subprocess.run(
-            [*command, "gofleet.cache.configure", *options],
+            [*(runner.own_processes() if alone else ()), *command, "gofleet.cache.configure", *options],
             cwd=self.top,
             env=environ,
             stdin=subprocess.DEVNULL,
@@ -109,7 +114,7 @@ def test_a_new_place_of_a_cache_says_what_becomes_of_the_old_one(agent: Agent, w
         cache.put(synthetic.sha(str(number)), b"x" * 5000, 90 * synthetic.DAY)
     new.parent.mkdir()
     files = sorted(path.name for path in old.rglob("*-d"))
-    wanted = {"go_config_settings": {"GOCACHE": str(new)}, "go_config_old_caches": what}
+    wanted = {"go_config_settings": {"GOCACHE": str(new)}, "go_config_old_caches": what, "go_config_idle": "asserted"}
     said = agent.configure("--check", **wanted)
     assert sorted(path.name for path in old.rglob("*-d")) == files, "check mode does nothing"
     said = agent.configure(**wanted)
@@ -117,6 +122,32 @@ def test_a_new_place_of_a_cache_says_what_becomes_of_the_old_one(agent: Agent, w
     assert bool(list(old.rglob("*-d"))) == left, said
     assert (sorted(path.name for path in new.rglob("*-d")) == files) == (what == "move"), said
     assert "changed=0" in agent.configure(**wanted)
+
+
+@pytest.mark.parametrize(("idle", "used"), [("scan", False), ("asserted", True)])
+def test_a_cache_that_a_go_tool_uses_or_may_use_is_not_moved_and_nothing_changes(
+    agent: Agent, idle: str, used: bool
+) -> None:
+    old, new = agent.home / ".cache/go-build", agent.home / "caches/build"
+    synthetic.Build(old).put(synthetic.sha("a"), b"x", 90 * synthetic.DAY)
+    new.parent.mkdir()
+    before = agent.env.read_bytes()
+    tool = agent.top / "go"
+    shutil.copy(shutil.which("sleep") or "/bin/sleep", tool)
+    wanted = {"go_config_settings": {"GOCACHE": str(new)}, "go_config_old_caches": "move", "go_config_idle": idle}
+    running = subprocess.Popen([tool, "300"], env={"HOME": str(agent.home), "GOCACHE": str(old)}) if used else None
+    try:
+        # Where a process cannot see the whole host, nobody can tell whether a tool uses the cache.
+        code, said = agent.run(alone=not used, **wanted)
+    finally:
+        if running:
+            running.kill()
+            running.wait()
+    assert code != 0
+    assert "in use by go (pid" in said or (not used and "nobody can tell whether it is in use" in said)
+    assert agent.env.read_bytes() == before
+    assert list(old.rglob("*-d"))
+    assert not new.exists()
 
 
 def test_a_move_to_a_place_that_nobody_names_is_refused_before_anything_changes(agent: Agent) -> None:
