@@ -80,6 +80,37 @@ options:
     default: true
 """
 
+    # Modules that keep an account's credentials in a file.
+    CREDENTIALS = r"""
+options:
+  state:
+    description:
+      - Whether there shall be these credentials, or none.
+    type: str
+    choices:
+      - present
+      - absent
+    default: present
+  account:
+    description:
+      - Name or uid of the account whose file is meant. The default is the connected user, with C(become) the user that
+        one becomes.
+      - The file is written with this account's rights and belongs to it. Another account needs root.
+    type: str
+  services:
+    description:
+      - Names of further systemd services whose environment is looked at. Those of the usual CI runners are found.
+    type: list
+    elements: str
+    default: []
+  run:
+    description:
+      - A label for the edit, as M(gofleet.cache.settings_undo) takes it. Edits with one label are taken back together.
+      - The default is a new label for each call. No secret is kept, so that only entries that were added can be taken
+        back; of each there is a salted hash, by which it is known.
+    type: str
+"""
+
     # What every cache_* module returns.
     RESULT = r"""
 options: {}

@@ -29,6 +29,7 @@ description:
     program wrote and one that was changed by hand are refused.
 extends_documentation_fragment:
   - gofleet.cache._attributes
+  - gofleet.cache._attributes.credentials
 attributes:
   check_mode:
     support: full
@@ -91,20 +92,6 @@ options:
       - Whether other headers of the same prefix are removed. With V(false) they stay, for servers that want two.
     type: bool
     default: true
-  state:
-    description:
-      - Whether there shall be these credentials, or none.
-    type: str
-    choices:
-      - present
-      - absent
-    default: present
-  account:
-    description:
-      - Name or uid of the account whose helper is meant. The default is the connected user, with C(become) the user
-        that one becomes.
-      - The file is written with this account's rights and belongs to it. Another account needs root.
-    type: str
   path:
     description:
       - The helper, if it is not C(go/goauth.sh) in the account's E(XDG_CONFIG_HOME), or else in C(~/.config).
@@ -116,13 +103,8 @@ options:
         toolchains older than Go 1.24, and to warn.
     type: bool
     default: true
-  services:
-    description:
-      - Names of further systemd services whose environment is looked at. Those of the usual CI runners are found.
-    type: list
-    elements: str
-    default: []
 seealso:
+  - module: gofleet.cache.settings_undo
   - module: gofleet.cache.netrc_entry
   - module: gofleet.cache.go_env
   - name: Go's documentation of GOAUTH
@@ -307,8 +289,10 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gofleet.cache.plugins.module_utils._fs import atomic, system
-from ansible_collections.gofleet.cache.plugins.module_utils._go import configure, goauth, netrc
+from ansible_collections.gofleet.cache.plugins.module_utils._go import configure, goauth, kept, netrc
 from ansible_collections.gofleet.cache.plugins.module_utils._go.mask import MaskedErrors
+from ansible_collections.gofleet.cache.plugins.module_utils._jobenv import undo
+from ansible_collections.gofleet.cache.plugins.module_utils._journal import settings as records
 
 
 class _Module(MaskedErrors, AnsibleModule):  # type: ignore[misc]
@@ -377,7 +361,7 @@ def _wanted(params: t.Mapping[str, t.Any], url: str) -> goauth.Header:
 
 
 def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
-    """The result of the module; raises netrc.Refused, configure.Impossible and atomic.NotWritten."""
+    """The result of the module; raises netrc.Refused, configure.Impossible, atomic.NotWritten and records.BadLabel."""
     params = module.params
     present = params["state"] == "present"
     # Whatever is refused for holding credentials must not come back in an error or at high verbosity either.
@@ -385,6 +369,7 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
         module.no_log_values.add(params["login"])
     url = goauth.check_url(params["url"])
     header = _wanted(params, url) if present else None
+    label = records.check_label(params["run"]) if params["run"] else records.new_label()
     target = goauth.target(configure.find_account(params["account"]), params["path"])
 
     def edit(data: t.Optional[bytes]) -> t.Optional[bytes]:
@@ -394,8 +379,12 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
 
     outcome = netrc.write(target, edit, module.check_mode)
     change = outcome.change
-
     warnings: t.List[str] = []
+    if change.changed and not module.check_mode:
+        lost = records.record(label, [undo.of_credentials(kept.GOAUTH, change, target.account.uid, target.account.gid)])
+        if lost:
+            warnings.append("the edit cannot be taken back later, because %s" % lost)
+
     overridden: t.List[configure.Override] = []
     old: t.List[str] = []
     if header is not None:
@@ -452,6 +441,7 @@ def main() -> None:
             "path": {"type": "path"},
             "read_back": {"type": "bool", "default": True},
             "services": {"type": "list", "elements": "str", "default": []},
+            "run": {"type": "str"},
         },
         required_if=[("state", "present", ["token", "token_file", "command"], True)],
         mutually_exclusive=[("token", "token_file", "command"), ("login", "header")],
@@ -462,7 +452,7 @@ def main() -> None:
         module.fail_json(msg=problem)
     try:
         result = run(module)
-    except (netrc.Refused, configure.Impossible, atomic.NotWritten) as error:
+    except (netrc.Refused, configure.Impossible, atomic.NotWritten, records.BadLabel) as error:
         module.fail_json(msg=str(error))
     else:
         module.exit_json(**result)

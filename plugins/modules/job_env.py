@@ -351,7 +351,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gofleet.cache.plugins.module_utils._fs import system
 from ansible_collections.gofleet.cache.plugins.module_utils._go import configure
 from ansible_collections.gofleet.cache.plugins.module_utils._go.mask import MaskedErrors, secrets
-from ansible_collections.gofleet.cache.plugins.module_utils._jobenv import KINDS, base, engine, jenkins, prove, undo
+from ansible_collections.gofleet.cache.plugins.module_utils._jobenv import base, engine, jenkins, prove
+from ansible_collections.gofleet.cache.plugins.module_utils._jobenv.kinds import KINDS
 from ansible_collections.gofleet.cache.plugins.module_utils._journal import settings as records
 
 MAX_WARNINGS = 20
@@ -494,7 +495,7 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
         if edited.changed and not module.check_mode:
             try:
                 edited = engine.write(edited.place, changes, False, login)
-                why = records.record(label, [undo.of_place(edited, changes)])
+                why = records.record(label, [engine.kept(edited, changes)])
                 lost += ["%s: cannot be taken back later, because %s" % (edited.place.path, why)] if why else []
             except engine.Failed as error:
                 written = [item.place.path for item in done if item.changed]

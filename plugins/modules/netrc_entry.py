@@ -24,6 +24,7 @@ description:
   - A symlink in the file's place, a file of another owner and one with several names (hard links) are refused.
 extends_documentation_fragment:
   - gofleet.cache._attributes
+  - gofleet.cache._attributes.credentials
 attributes:
   check_mode:
     support: full
@@ -77,20 +78,6 @@ options:
         are always removed.
     type: bool
     default: true
-  state:
-    description:
-      - Whether the machine shall have these credentials, or none.
-    type: str
-    choices:
-      - present
-      - absent
-    default: present
-  account:
-    description:
-      - Name or uid of the account whose file is meant. The default is the connected user, with C(become) the user that
-        one becomes.
-      - The file is written with this account's rights and belongs to it. Another account needs root.
-    type: str
   path:
     description:
       - The file, if it is not the one that E(NETRC) names in the account's environment, or else C(~/.netrc).
@@ -102,13 +89,8 @@ options:
         because of E(GOAUTH), and to warn.
     type: bool
     default: true
-  services:
-    description:
-      - Names of further systemd services whose environment is compared. Those of the usual CI runners are found.
-    type: list
-    elements: str
-    default: []
 seealso:
+  - module: gofleet.cache.settings_undo
   - module: gofleet.cache.go_env
   - name: Go's documentation of GOAUTH
     description: How the go command finds credentials.
@@ -254,8 +236,10 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gofleet.cache.plugins.module_utils._fs import atomic, system
-from ansible_collections.gofleet.cache.plugins.module_utils._go import configure, netrc
+from ansible_collections.gofleet.cache.plugins.module_utils._go import configure, kept, netrc
 from ansible_collections.gofleet.cache.plugins.module_utils._go.mask import MaskedErrors
+from ansible_collections.gofleet.cache.plugins.module_utils._jobenv import undo
+from ansible_collections.gofleet.cache.plugins.module_utils._journal import settings as records
 
 
 class _Module(MaskedErrors, AnsibleModule):  # type: ignore[misc]
@@ -306,7 +290,7 @@ def _diff(outcome: netrc.Outcome) -> t.List[t.Dict[str, t.Any]]:
 
 
 def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
-    """The result of the module; raises netrc.Refused, configure.Impossible and atomic.NotWritten."""
+    """The result of the module; raises netrc.Refused, configure.Impossible, atomic.NotWritten and records.BadLabel."""
     params = module.params
     machine, login, password = params["machine"], params["login"] or "", params["password"] or ""
     present = params["state"] == "present"
@@ -323,6 +307,7 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
                 module.no_log_values.add(password)
         netrc.check_login(login, password)
         warnings += netrc.check_password(password)
+    label = records.check_label(params["run"]) if params["run"] else records.new_label()
     target = netrc.target(configure.find_account(params["account"]), params["path"])
     both = params["both_forms"]
 
@@ -333,6 +318,10 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
 
     outcome = netrc.write(target, edit, module.check_mode)
     change = outcome.change
+    if change.changed and not module.check_mode:
+        lost = records.record(label, [undo.of_credentials(kept.NETRC, change, target.account.uid, target.account.gid)])
+        if lost:
+            warnings.append("the edit cannot be taken back later, because %s" % lost)
     names = [machine]
     if both and netrc.host_of(machine):
         names.append(netrc.host_of(machine))
@@ -399,6 +388,7 @@ def main() -> None:
             "path": {"type": "path"},
             "read_back": {"type": "bool", "default": True},
             "services": {"type": "list", "elements": "str", "default": []},
+            "run": {"type": "str"},
         },
         required_if=[
             ("state", "present", ["login"]),
@@ -412,7 +402,7 @@ def main() -> None:
         module.fail_json(msg=problem)
     try:
         result = run(module)
-    except (netrc.Refused, configure.Impossible, atomic.NotWritten) as error:
+    except (netrc.Refused, configure.Impossible, atomic.NotWritten, records.BadLabel) as error:
         module.fail_json(msg=str(error))
     else:
         module.exit_json(**result)

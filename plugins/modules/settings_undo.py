@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: settings_undo
-short_description: Takes back what go_env, job_env and git_access have written
+short_description: Takes back what go_env, job_env, git_access, netrc_entry and goauth_entry have written
 version_added: 1.0.0
 author:
   - The gofleet.cache authors (@gofleet)
@@ -18,8 +18,13 @@ description:
     them, in the files where these edited them. Variables that were not there go again.
   - Lines that M(gofleet.cache.git_access) added to Git's configuration or to C(known_hosts) go, and those that it
     removed come back, at the end of the file.
+  - Credentials that M(gofleet.cache.netrc_entry) or M(gofleet.cache.goauth_entry) added go again, while they are the
+    ones that were added. No secret is kept for this, only a salted hash. So a login or token that was there before, and
+    was changed or removed, does not come back, and what was put in its place stays; both are told in RV(left_out). A
+    GOAUTH header whose secret is in a file or comes from a program does come back.
   - A variable that has another value by now than the one that was written stays, and is told in RV(left_out). So do old
     values that held credentials, and those of variables that are not of Go, Git or a proxy, because they are not kept.
+  - A file that belongs to another user by now, or has such a folder on the way to it, is refused.
   - What was edited is known for each user that runs the modules, in C(/var/lib/gofleet-cache) for root. Taken back is
     what the same user wrote.
 extends_documentation_fragment:
@@ -46,6 +51,8 @@ seealso:
   - module: gofleet.cache.go_env
   - module: gofleet.cache.job_env
   - module: gofleet.cache.git_access
+  - module: gofleet.cache.netrc_entry
+  - module: gofleet.cache.goauth_entry
 """
 
 EXAMPLES = r"""
@@ -74,8 +81,8 @@ files:
   contains:
     kind:
       description: >-
-        What edited it, C(go_env), C(git_config) or C(known_hosts) of M(gofleet.cache.git_access), or the kind of
-        M(gofleet.cache.job_env).
+        What edited it, C(go_env), C(git_config) or C(known_hosts) of M(gofleet.cache.git_access), C(netrc) or C(goauth)
+        of M(gofleet.cache.netrc_entry) and M(gofleet.cache.goauth_entry), or the kind of M(gofleet.cache.job_env).
       type: str
       sample: go_env
     path:
@@ -87,7 +94,9 @@ files:
       type: str
       sample: ""
     before:
-      description: The variables that are put back, as they were until now; null for those that were not there. Masked.
+      description:
+        - The variables that are put back, as they were until now; null for those that were not there. Masked.
+        - Credentials bear the name of their host and login, or of their URL and header.
       type: dict
       sample: {GOPROXY: "https://goproxy.example.com"}
     after:
@@ -136,6 +145,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gofleet.cache.plugins.module_utils._fs import system
+from ansible_collections.gofleet.cache.plugins.module_utils._go import kept
 from ansible_collections.gofleet.cache.plugins.module_utils._go.mask import mask_value
 from ansible_collections.gofleet.cache.plugins.module_utils._jobenv import undo
 from ansible_collections.gofleet.cache.plugins.module_utils._journal import place
@@ -152,6 +162,9 @@ def _left_out(row: undo.Row) -> t.List[t.Dict[str, str]]:
     found = [(name, "it was changed since") for name in row.since]
     found += [(name, "a newer run changed it, too; take that one back first") for name in row.later]
     text = "its old value held credentials, or is of a variable that may, and was not kept"
+    if row.edit.kind in kept.KINDS:
+        text = "credentials were changed or removed there, and no old secret is kept; set them anew with %s_entry"
+        text %= row.edit.kind
     found += [(name, text) for name in row.hidden]
     if row.error:
         found = [("", row.error)]
@@ -168,8 +181,9 @@ def _text(values: t.Mapping[str, t.Optional[str]]) -> str:
 
 def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
     """The result of the module; raises undo.NoRun, records.BadLabel, place.Unusable and OSError."""
-    runs = undo.chosen(module.params["run"])
-    rows, lost = undo.undo(runs, module.check_mode)
+    history = records.history()
+    runs = undo.chosen(module.params["run"], history)
+    rows, lost = undo.undo(runs, history, module.check_mode)
     files: t.List[t.Dict[str, t.Any]] = [
         {
             "kind": row.edit.kind,
@@ -184,6 +198,7 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
     if lost:
         module.warn("it could not be noted that this was taken back: %s" % lost)
     taken = [one.label for one in runs]
+    left = [one for one in history.runs if one not in runs] if module.check_mode else records.history().runs
     result: t.Dict[str, t.Any] = {
         "changed": bool(files),
         "runs": taken,
@@ -191,7 +206,7 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
         "left_out": [item for row in rows for item in _left_out(row)],
         "restart_services": sorted({row.service for row in rows if row.changed and row.service}),
         "daemon_reload": any(row.changed and row.edit.kind == "systemd" for row in rows),
-        "remaining": [one.label for one in records.runs() if not module.check_mode or one.label not in taken][:SHOWN],
+        "remaining": [one.label for one in left][:SHOWN],
     }
     if module._diff:
         result["diff"] = [

@@ -256,8 +256,10 @@ def test_no_module_tells_the_password_that_it_is_given(house: House, check: bool
     status, said = house.run(playbook, {"secret": CANARY}, *(["--check"] if check else []))
     house.check(said)
     assert status == 0, said[-3000:]
-    written = house.home / ".netrc"
-    assert (b"proxy.example.com:8443" in written.read_bytes()) != check, "the tasks did what they say"
+    record = house.state / "settings.jsonl"
+    kinds = {json.loads(line).get("kind") for line in record.read_text("utf-8").splitlines()} if not check else set()
+    assert check or kinds >= {"go_env", "goauth", "netrc"}, "the tasks did what they say"
+    assert b"proxy.example.com:8443" not in (house.home / ".netrc").read_bytes(), "and took it back"
 
 
 @pytest.mark.parametrize("playbook", PLAYBOOKS)

@@ -389,6 +389,48 @@ def write_hosts(account: Account, path: str, keys: Sequence[HostKey], is_check: 
     return _write(account, path, edit, is_check, 0o600, 0o700)
 
 
+def put_back(
+    account: Account,
+    path: str,
+    is_config: bool,
+    changes: Mapping[str, Optional[str]],
+    only: Mapping[str, Optional[str]],
+    is_check: bool,
+) -> Outcome:
+    """Adds lines as Outcome shows them, and removes those whose change is None, each only while it is there ('') or not
+    (None) as *only* says. is_config: of .gitconfig, else of known_hosts. Raises GitFailed, atomic.NotWritten."""
+    git = find_git() if is_config else ""
+
+    def edit(data: Optional[bytes]) -> _Edited:
+        lines = edit_config(data, [], None, git)[1] if is_config else _lines(data)
+        now = dict.fromkeys(lines, "")
+        due = {line: value for line, value in changes.items() if now.get(line) == only[line]}
+        if is_config:
+            return edit_config(data, *_settings(due), git)
+        words = [(line.split(), value is not None) for line, value in due.items()]
+        keys = [HostKey(word[0], word[1], word[2], present) for word, present in words if len(word) > 2]
+        after, others = edit_hosts(data, keys)
+        return after, lines, _lines(after), others
+
+    modes = (0o644, 0o755) if is_config else (0o600, 0o700)
+    return _write(account, path, edit, is_check, *modes)
+
+
+_PROXY = "http.proxy = "
+
+
+def _settings(lines: Mapping[str, Optional[str]]) -> Tuple[List[Rewrite], Optional[str]]:
+    proxy: Optional[str] = None
+    rewrites: List[Rewrite] = []
+    for line, value in lines.items():
+        if line.startswith(_PROXY):
+            proxy = proxy or ("" if value is None else line[len(_PROXY) :])
+        else:
+            use, _separator, prefix = line[len("url.") :].partition(".insteadOf = ")
+            rewrites.append(Rewrite(prefix, use, value is not None))
+    return rewrites, proxy
+
+
 def _lines(data: Optional[bytes]) -> List[str]:
     return re.findall(r"[^\n]+", (data or b"").decode("utf-8", "replace"))
 

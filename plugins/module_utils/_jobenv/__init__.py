@@ -4,29 +4,6 @@
 
 """Where jobs really get their environment from: one file per kind of place, each with its own grammar.
 
-``engine`` finds, edits and compares; ``prove`` tells what a job of a place would see.
+``kinds`` names them, ``engine`` finds, edits and compares; ``prove`` tells what a job of a place would see; ``undo``
+puts back what was edited.
 """
-
-from __future__ import annotations
-
-from typing import Dict
-
-from . import base, buildkite, environment_d, github, gitlab, jenkins, plain, profile_d, systemd
-
-#: A new kind is one file here and one word in this line.
-KINDS: Dict[str, base.Kind] = {
-    kind.name: kind
-    for kind in (
-        systemd.KIND,
-        environment_d.KIND,
-        profile_d.KIND,
-        plain.KIND,
-        gitlab.KIND,
-        github.KIND,
-        github.AZURE,
-        buildkite.KIND,
-        jenkins.KIND,
-    )
-}
-#: Those that belong to one CI system, and know more about its jobs than the system places do.
-RUNNERS = ("gitlab", "github", "azure", "buildkite", "jenkins")

@@ -16,6 +16,10 @@ class BadPlace(ValueError):
     """A place cannot be read or edited as its grammar wants; says which, where in it and what to do."""
 
 
+class Failed(Exception):
+    """A place cannot be read or written; the text says which, why and what to do."""
+
+
 class Place(NamedTuple):
     """One source of jobs' environment.
 

@@ -19,7 +19,9 @@ from .._fs import atomic
 from .._go import accounts, grammar, names, proxyvars, services
 from .._go.files import as_account, files_for
 from .._go.mask import MASK, mask_value
-from . import KINDS, RUNNERS, base, jenkins
+from .._journal import settings as records
+from . import base, jenkins
+from .kinds import KINDS, RUNNERS
 
 AUTO = "auto"
 #: What V(auto) looks for: the runners' own configuration. Services are added where it does not cover them.
@@ -69,8 +71,7 @@ class Edited(NamedTuple):
         return self.before != self.after
 
 
-class Failed(Exception):
-    """A place cannot be read or written; the text says which, why and what to do."""
+Failed = base.Failed
 
 
 # --- what is asked for -----------------------------------------------------------------------------------------
@@ -437,6 +438,16 @@ def values(place: base.Place, document: Optional[bytes]) -> Dict[str, str]:
         return KINDS[place.kind].read(document, place.part) if document else {}
     except base.BadPlace as error:
         raise Failed("%s: %s" % (place.path, error)) from None
+
+
+def kept(edited: Edited, names: Iterable[str]) -> records.Edit:
+    """What an edit has to tell to be taken back, of the variables that are named. Raises Failed."""
+    place = edited.place
+    before, after = (
+        {name: value for name, value in values(place, data).items() if name in names}
+        for data in (edited.before, edited.after)
+    )
+    return records.keep((place.kind, place.path, place.part), writer(place), before, after, hidden)
 
 
 def remote(place: base.Place) -> bool:

@@ -9,15 +9,15 @@ Only variables that still have the value which the run gave them are put back; w
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .._fs import atomic
-from .._go import accounts, configure, envedit, gitaccess
+from .._go import accounts, configure, envedit, gitaccess, kept, netrc
 from .._go.mask import MASK
 from .._journal import settings as records
-from . import KINDS, base, engine
+from . import base
 
-#: The kind of edits that the module go_env keeps; all others are those of KINDS.
+#: The kind of edits that the module go_env keeps; those of places of jobs bear the names of their kinds.
 GO_ENV = "go_env"
 #: The same for git_access: the variables are the lines that it shows, and each is there ('') or not (None).
 GIT_CONFIG = "git_config"
@@ -47,61 +47,57 @@ class Row(NamedTuple):
     @property
     def changed(self) -> bool:
         """Whether anything is put back."""
-        return self.before != self.after
-
-
-def of_place(edited: engine.Edited, names: Iterable[str]) -> records.Edit:
-    """What an edit of a place has to tell to be taken back, of the variables that are named."""
-    before, after = (
-        {name: value for name, value in engine.values(edited.place, data).items() if name in names}
-        for data in (edited.before, edited.after)
-    )
-    place = edited.place
-    return records.keep((place.kind, place.path, place.part), engine.writer(place), before, after, engine.hidden)
+        return bool(self.before)
 
 
 def of_git(outcome: gitaccess.Outcome, kind: str, uid: int, gid: int) -> records.Edit:
-    """The same for an edit of Git's or SSH's files."""
+    """What an edit of Git's or SSH's files has to tell to be taken back."""
     before, after = (dict.fromkeys(lines, "") for lines in (outcome.before, outcome.after))
     place = (kind, outcome.change.path, "")
     return records.keep(place, (uid, gid), before, after, lambda old: [line for line in old if MASK in line])
 
 
-def chosen(wanted: str) -> List[records.Run]:
+def of_credentials(kind: str, change: atomic.Change, uid: int, gid: int) -> records.Edit:
+    """The same for an edit of credentials, kept.NETRC or kept.GOAUTH. No secret is in it. Raises netrc.Refused."""
+    before, after = kept.differences(kind, change.before, change.after)
+    return records.keep((kind, change.path, ""), (uid, gid), before, after, lambda old: kept.gone(kind, old))
+
+
+def chosen(wanted: str, history: records.History) -> List[records.Run]:
     """The runs that are meant by a label, 'latest' or 'all'; newest first, empty where they were taken back already.
 
-    Raises NoRun, place.Unusable and OSError.
+    Raises NoRun and records.BadLabel.
     """
-    known = records.runs()
+    known = history.runs
     if wanted == "all":
         return known
     if wanted == "latest":
         return known[:1]
     found = [run for run in known if run.label == records.check_label(wanted)]
-    if not found and not records.was_undone(wanted):
+    if not found and wanted not in history.undone:
         names = ", ".join(run.label for run in known[:5]) or "no run at all"
         raise NoRun("run: nothing was edited under %r that could be taken back; there is: %s" % (wanted, names))
     return found
 
 
-def undo(runs: Sequence[records.Run], check: bool) -> Tuple[List[Row], str]:
+def undo(runs: Sequence[records.Run], history: records.History, check: bool) -> Tuple[List[Row], str]:
     """Puts back what the runs (newest first) changed. Returns a row for each file, and why this could not be noted."""
-    newer = _newer(runs)
+    newer = _newer(runs, history)
     rows = [_sorted_out(_put_back(edit, check), newer) for edit in _merged(runs)]
     lost = ""
     if not check:
-        kept = {tuple(records.key_of(row.edit)): row.later for row in rows if not row.error}
+        left = {tuple(records.key_of(row.edit)): row.later for row in rows if not row.error}
         for run in runs:
-            done = [(edit, kept[key]) for edit in run.edits for key in [tuple(records.key_of(edit))] if key in kept]
+            done = [(edit, left[key]) for edit in run.edits for key in [tuple(records.key_of(edit))] if key in left]
             lost = records.undone(run.label, done) or lost
     return rows, lost
 
 
-def _newer(runs: Sequence[records.Run]) -> List[records.Edit]:
+def _newer(runs: Sequence[records.Run], history: records.History) -> List[records.Edit]:
     """The edits of newer runs than these."""
     labels = {run.label for run in runs}
     found: List[records.Edit] = []
-    for run in records.runs():
+    for run in history.runs:
         if run.label in labels:
             break
         found += run.edits
@@ -134,29 +130,45 @@ def _merged(runs: Sequence[records.Run]) -> List[records.Edit]:
 def _put_back(edit: records.Edit, check: bool) -> Row:
     only = {name: value for name, value in edit.after.items() if name not in edit.hidden}
     changes = {name: edit.before.get(name) for name in only}
+    show: Callable[[Optional[str]], Optional[str]] = _as_it_is
     try:
+        reason = records.stranger(edit)
+        if reason:
+            raise base.BadPlace(reason)
         if edit.kind == GO_ENV:
             before, after, service = _env_file(edit, changes, only, check)
         elif edit.kind in (GIT_CONFIG, KNOWN_HOSTS):
             before, after, service = _git_file(edit, changes, only, check)
+        elif edit.kind in kept.KINDS:
+            before, after, service = _credentials(edit, changes, only, check)
+            show = kept.shown
         else:
             before, after, service = _place(edit, changes, only, check)
-    except (atomic.NotWritten, engine.Failed, base.BadPlace, gitaccess.GitFailed, OSError) as error:
+    except (
+        atomic.NotWritten,
+        base.Failed,
+        base.BadPlace,
+        gitaccess.GitFailed,
+        netrc.Refused,
+        OSError,
+    ) as error:
         return Row(edit, {}, {}, [], list(edit.hidden), error=str(error))
     since = sorted(name for name in only if before.get(name) not in (only[name], changes[name]))
     due = [name for name in only if before.get(name) != after.get(name)]
-    was = {name: before.get(name) for name in due}
-    return Row(edit, was, {name: after.get(name) for name in due}, since, sorted(edit.hidden), service=service)
+    was, now = ({name: show(found.get(name)) for name in due} for found in (before, after))
+    return Row(edit, was, now, since, sorted(edit.hidden), service=service)
 
 
-_PROXY = "http.proxy = "
+def _as_it_is(value: Optional[str]) -> Optional[str]:
+    return value
+
+
 _Found = Tuple[records.Values, records.Values, str]
 
 
 def _env_file(edit: records.Edit, changes: records.Values, only: records.Values, check: bool) -> _Found:
     def work(data: Optional[bytes]) -> Optional[bytes]:
-        now = envedit.values(data)
-        due = {name: value for name, value in changes.items() if now.get(name) == only[name]}
+        due = _due(envedit.values(data), changes, only)
         keep = {name: value for name, value in due.items() if value is not None}
         return envedit.apply(data, keep, [name for name, value in due.items() if value is None])
 
@@ -168,32 +180,33 @@ def _git_file(edit: records.Edit, changes: records.Values, only: records.Values,
     account = accounts.registered(edit.uid)
     if account is None:
         raise base.BadPlace("%s: no account has the uid %d any more" % (edit.path, edit.uid))
-    write = _write_config if edit.kind == GIT_CONFIG else _write_hosts
-    now: records.Values = dict.fromkeys(write(account, edit.path, {}, True).before, "")
-    due = {line: value for line, value in changes.items() if now.get(line) == only[line]}
-    after = dict.fromkeys(write(account, edit.path, due, check).after, "")
-    return now, dict(after), ""
+    is_config = edit.kind == GIT_CONFIG
+    outcome = gitaccess.put_back(account, edit.path, is_config, changes, only, check)
+    before, after = (dict.fromkeys(lines, "") for lines in (outcome.before, outcome.after))
+    return dict(before), dict(after), ""
 
 
-def _write_config(account: accounts.Account, path: str, lines: records.Values, check: bool) -> gitaccess.Outcome:
-    proxy = None
-    rewrites: List[gitaccess.Rewrite] = []
-    for line, value in lines.items():
-        if line.startswith(_PROXY):
-            proxy = proxy or ("" if value is None else line[len(_PROXY) :])
-        else:
-            use, _separator, prefix = line[len("url.") :].partition(".insteadOf = ")
-            rewrites.append(gitaccess.Rewrite(prefix, use, value is not None))
-    return gitaccess.write_config(account, path, rewrites, proxy, check)
+def _credentials(edit: records.Edit, changes: records.Values, only: records.Values, check: bool) -> _Found:
+    account = accounts.Account(str(edit.uid), edit.uid, edit.gid, "")
+
+    def work(data: Optional[bytes]) -> Optional[bytes]:
+        return kept.put_back(edit.kind, data, _due(kept.values(edit.kind, data, only), changes, only))
+
+    change = netrc.write(netrc.Target(edit.path, account, "path"), work, check).change
+    before, after = (kept.values(edit.kind, data, only) for data in (change.before, change.after))
+    return before, after, ""
 
 
-def _write_hosts(account: accounts.Account, path: str, lines: records.Values, check: bool) -> gitaccess.Outcome:
-    words = [(line.split(), value is not None) for line, value in lines.items()]
-    keys = [gitaccess.HostKey(word[0], word[1], word[2], present) for word, present in words if len(word) > 2]
-    return gitaccess.write_hosts(account, path, keys, check)
+def _due(now: Mapping[str, Optional[str]], changes: records.Values, only: records.Values) -> records.Values:
+    """The changes of what still has the value that the edit gave it."""
+    return {name: value for name, value in changes.items() if now.get(name) == only[name]}
 
 
 def _place(edit: records.Edit, changes: records.Values, only: records.Values, check: bool) -> _Found:
+    # All kinds of places are a good deal to load, for a run that often wrote to none.
+    from . import engine
+    from .kinds import KINDS
+
     if edit.kind not in KINDS:
         raise base.BadPlace("%s: %r is no kind of place that this version knows" % (edit.path, edit.kind))
     owner = accounts.registered(edit.uid)

@@ -4,7 +4,7 @@
 """What edits of settings found and left, so that they can be taken back.
 
 JSON Lines in the state directory, mode 0600, appended under a lock; an unfinished last line (a crash) does not count.
-Values that hold credentials are not kept: nothing of this collection writes such ones, so it could not bring them back.
+Values that hold credentials are not kept: of an entry that was added there is a salted hash, by which it is known.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import json
 import os
 import re
 import time
-from typing import Any, Callable, Collection, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Collection, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from .._core.document import read_json
+from .._fs import dirs
 from . import place
 
 FILE = "settings.jsonl"
@@ -38,6 +39,7 @@ class Edit(NamedTuple):
 
     kind: what edits it. part: of the file, '' for the whole. uid, gid: with whose rights. before, after: the variables
     that the edit changed, None for those that were not there. hidden: names of those whose old value held credentials.
+    owner: uid of the file afterwards, -1 where there was none. folders: uids of the folders on the way to it.
     """
 
     kind: str
@@ -48,6 +50,8 @@ class Edit(NamedTuple):
     before: Values
     after: Values
     hidden: Sequence[str] = ()
+    owner: int = -1
+    folders: Sequence[int] = ()
 
 
 def keep(
@@ -91,8 +95,45 @@ def check_label(label: str) -> str:
 
 def record(label: str, edits: Iterable[Edit]) -> str:
     """Keeps the edits that changed something. Returns '', or why they could not be kept."""
-    lines = [dict(edit._asdict(), run=label, at=int(time.time())) for edit in edits if edit.after]
+    lines: List[Dict[str, Any]] = []
+    for edit in edits:
+        if edit.after:
+            owner, folders = _owners(edit.path)
+            lines.append(dict(edit._asdict(), run=label, at=int(time.time()), owner=owner, folders=folders))
     return _append(lines) if lines else ""
+
+
+def _owners(path: str) -> Tuple[int, List[int]]:
+    """The owner of the file, -1 where there is none, and those of all folders on the way to it, sorted."""
+    if not os.path.isabs(path):
+        return -1, []  # a document behind an API
+    real = os.path.realpath(path)
+    found = dirs.lstat_or_none(real)
+    folders: Set[int] = set()
+    while real != os.path.dirname(real):
+        real = os.path.dirname(real)
+        folder = dirs.lstat_or_none(real)
+        if folder is not None:
+            folders.add(folder.st_uid)
+    return (-1 if found is None else found.st_uid), sorted(folders)
+
+
+def stranger(edit: Edit) -> str:
+    """Why the file is not the one that was edited any more, by who owns it and its folders; '' where it fits.
+
+    What root would do by a uid that it has noted could else reach a file that somebody else has put there since.
+    """
+    hint = "look at it, and set it with the module that wrote it"
+    owner, folders = _owners(edit.path)
+    was = {edit.owner} if edit.owner >= 0 else {0, edit.uid}
+    if owner >= 0 and owner not in was:
+        text = "%s: it belonged to uid %d when it was edited, and belongs to uid %d now; %s"
+        return text % (edit.path, edit.owner if edit.owner >= 0 else edit.uid, owner, hint)
+    other = sorted(set(folders) - set(edit.folders) - {0})
+    if other:
+        text = "%s: a folder on the way to it belongs to uid %d now, and none did when it was edited; %s"
+        return text % (edit.path, other[0], hint)
+    return ""
 
 
 def undone(label: str, edits: Iterable[Tuple[Edit, Sequence[str]]]) -> str:
@@ -104,15 +145,24 @@ def undone(label: str, edits: Iterable[Tuple[Edit, Sequence[str]]]) -> str:
     return _append([{"undone": label, "edit": key_of(edit), "kept": list(kept), "at": now} for edit, kept in edits])
 
 
-def runs() -> List[Run]:
-    """What can still be taken back, newest run first. Raises place.Unusable and OSError."""
+class History(NamedTuple):
+    """What can still be taken back, newest run first, and the labels under which something was taken back."""
+
+    runs: List[Run]
+    undone: Set[str]
+
+
+def history() -> History:
+    """What the record tells. Raises place.Unusable and OSError."""
     folder = place.prepare(False)
     if folder is None or not place.check_file(os.path.join(folder, FILE)):
-        return []
+        return History([], set())
     found: Dict[str, Run] = {}
+    taken: Set[str] = set()
     for line in _lines(os.path.join(folder, FILE)):
         gone = line.get("undone")
         if gone is not None:
+            taken.add(str(gone))
             run = found.get(gone)
             if run is not None:
                 key, kept = line.get("edit"), frozenset(line.get("kept", ()))
@@ -126,15 +176,7 @@ def runs() -> List[Run]:
             continue  # of another version
         run = found.pop(label, None) or Run(label, at, [])
         found[label] = run._replace(at=at, edits=[*run.edits, edit])
-    return [run for run in reversed(list(found.values())) if run.edits]
-
-
-def was_undone(label: str) -> bool:
-    """Whether edits under the label were taken back. Raises place.Unusable and OSError."""
-    folder = place.prepare(False)
-    if folder is None or not place.check_file(os.path.join(folder, FILE)):
-        return False
-    return any(line.get("undone") == label for line in _lines(os.path.join(folder, FILE)))
+    return History([run for run in reversed(list(found.values())) if run.edits], taken)
 
 
 def _only(edit: Edit, names: Collection[str]) -> Edit:

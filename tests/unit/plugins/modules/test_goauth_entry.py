@@ -32,6 +32,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         if name.startswith(("GO", "XDG_", "NETRC")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(place))
+    monkeypatch.setenv("GOFLEET_CACHE_STATE", str(tmp_path / "state"))
     monkeypatch.setattr(services, "discover", lambda names=(), runners=True, root="": ([], []))
     monkeypatch.setattr(toolchain, "find", lambda *_args, **_named: [])
     return place

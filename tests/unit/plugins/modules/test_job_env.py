@@ -19,7 +19,8 @@ import yaml
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gofleet.cache.plugins.module_utils._go import accounts
-from ansible_collections.gofleet.cache.plugins.module_utils._jobenv import KINDS, engine, systemd
+from ansible_collections.gofleet.cache.plugins.module_utils._jobenv import engine, systemd
+from ansible_collections.gofleet.cache.plugins.module_utils._jobenv.kinds import KINDS
 from ansible_collections.gofleet.cache.plugins.modules import job_env
 
 Run = Callable[..., "tuple[int, dict[str, Any]]"]
@@ -305,7 +306,7 @@ def test_many_writers_at_once_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "go.sh"
     code = (
         "import sys\n"
-        "from ansible_collections.gofleet.cache.plugins.module_utils._jobenv import KINDS, base, engine\n"
+        "from ansible_collections.gofleet.cache.plugins.module_utils._jobenv import base, engine\n"
         "place = base.Place('plain', sys.argv[1], '', '', '', '', '')\n"
         "engine.write(place, {sys.argv[2]: sys.argv[2]}, False)\n"
     )

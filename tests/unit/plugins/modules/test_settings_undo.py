@@ -4,8 +4,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import os
 import pathlib
+import stat
+import subprocess
+import sys
 from types import ModuleType
 from typing import Any, Callable
 
@@ -13,8 +18,16 @@ import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
 
+from ansible_collections.gofleet.cache.plugins.module_utils._fs import dirs
 from ansible_collections.gofleet.cache.plugins.module_utils._journal import place
-from ansible_collections.gofleet.cache.plugins.modules import git_access, go_env, job_env, settings_undo
+from ansible_collections.gofleet.cache.plugins.modules import (
+    git_access,
+    go_env,
+    goauth_entry,
+    job_env,
+    netrc_entry,
+    settings_undo,
+)
 
 Call = Callable[..., "tuple[int, dict[str, Any]]"]
 CANARY = "canary-Pa55word"
@@ -261,3 +274,193 @@ def test_the_value_of_a_variable_that_is_not_ours_is_neither_shown_nor_kept(
     result = call(settings_undo)[1]
     assert [item["name"] for item in result["left_out"]] == ["DEPLOY_AUTH"]
     assert file.read_text(encoding="utf-8") == "GOPROXY=off\n"
+
+
+PASSWORD = CANARY + "-2"
+
+
+def entry(call: Call, run: str = "one", machine: str = "p.example.com:8443", **options: Any) -> dict[str, Any]:
+    asked = {"machine": machine, "login": "ci", "password": CANARY, "read_back": False, **options}
+    if options.get("state") == "absent":
+        asked = {name: value for name, value in asked.items() if name not in ("login", "password")}
+    status, result = call(netrc_entry, run=run, **asked)
+    assert status == 0, result
+    return result
+
+
+def header(call: Call, run: str = "one", url: str = "https://p.example.com/a", **options: Any) -> dict[str, Any]:
+    asked = {"url": url, "read_back": False, **options}
+    status, result = call(goauth_entry, run=run, **asked)
+    assert status == 0, result
+    return result
+
+
+def no_secret_is_kept(folder: pathlib.Path) -> None:
+    for path in folder.rglob("*"):
+        data = b"" if path.is_dir() else path.read_bytes()
+        for secret in (CANARY.encode(), base64.b64encode(f"ci:{CANARY}".encode())):
+            assert secret not in data, path
+    record = folder / "settings.jsonl"
+    assert stat.S_IMODE(record.stat().st_mode) == 0o600
+
+
+def test_credentials_that_were_added_go_again_and_no_secret_is_kept_for_it(
+    call: Call, home: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    file = home / ".netrc"
+    file.write_text("# mine\nmachine other.example.com login me password other-Pa55\n", encoding="utf-8")
+    file.chmod(0o600)
+    before = file.read_bytes()
+    entry(call)
+    no_secret_is_kept(tmp_path / "state")
+    predicted = call(settings_undo, check=True)
+    assert CANARY.encode() in file.read_bytes()
+    assert call(settings_undo) == predicted
+    assert file.read_bytes() == before
+    assert predicted[1]["files"] == [
+        {
+            "kind": "netrc",
+            "path": str(file),
+            "part": "",
+            "before": {"p.example.com login ci": "***", "p.example.com:8443 login ci": "***"},
+            "after": {"p.example.com login ci": None, "p.example.com:8443 login ci": None},
+        }
+    ]
+    assert (predicted[1]["left_out"], predicted[1]["remaining"]) == ([], [])
+    assert call(settings_undo, run="one")[1]["changed"] is False
+
+
+def test_credentials_that_somebody_changed_since_stay(call: Call, home: pathlib.Path) -> None:
+    file = home / ".netrc"
+    entry(call, both_forms=False)
+    text = file.read_text(encoding="utf-8").replace(CANARY, "by-hand")
+    file.write_text(text, encoding="utf-8")
+    result = call(settings_undo)[1]
+    assert result["changed"] is False
+    assert [(item["name"], item["reason"]) for item in result["left_out"]] == [
+        ("p.example.com:8443 login ci", "it was changed since")
+    ]
+    assert file.read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize("change", ["changed", "replaced", "removed"])
+def test_credentials_that_a_run_changed_or_removed_stay_as_they_are_and_that_is_told(
+    call: Call, home: pathlib.Path, tmp_path: pathlib.Path, change: str
+) -> None:
+    file = home / ".netrc"
+    file.write_text(f"machine p.example.com login ci password {CANARY}\n", encoding="utf-8")
+    options: dict[str, Any] = {
+        "changed": {"password": PASSWORD},
+        "replaced": {"login": "bot", "password": PASSWORD},
+        "removed": {"state": "absent"},
+    }[change]
+    assert entry(call, machine="p.example.com", **options)["changed"]
+    no_secret_is_kept(tmp_path / "state")
+    left = file.read_bytes()
+    status, result = call(settings_undo)
+    assert (status, result["changed"], result["files"]) == (0, False, [])
+    assert file.read_bytes() == left, "what took the old one's place stays: without it there would be none"
+    assert result["left_out"]
+    for item in result["left_out"]:
+        assert "no old secret is kept; set them anew with netrc_entry" in item["reason"]
+    assert "p.example.com login ci" in [item["name"] for item in result["left_out"]]
+
+
+def test_a_second_login_of_a_host_goes_again_and_the_first_stays(call: Call, home: pathlib.Path) -> None:
+    file = home / ".netrc"
+    file.write_text(f"machine p.example.com login ci password {CANARY}\n", encoding="utf-8")
+    before = file.read_bytes()
+    entry(call, machine="p.example.com", login="bot", password=PASSWORD, exclusive=False)
+    assert call(settings_undo)[1]["changed"]
+    assert file.read_bytes() == before
+
+
+def test_several_runs_on_one_entry_are_taken_back_to_the_beginning(call: Call, home: pathlib.Path) -> None:
+    entry(call, run="one")
+    entry(call, run="two", password=PASSWORD)
+    result = call(settings_undo, run="one")[1]
+    assert {item["reason"] for item in result["left_out"]} == {"a newer run changed it, too; take that one back first"}
+    assert call(settings_undo, run="all")[1]["changed"]
+    assert (home / ".netrc").read_bytes() == b""
+
+
+def test_a_goauth_header_goes_again_and_one_from_a_file_comes_back(
+    call: Call, home: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    file = home / ".config/go/goauth.sh"
+    header(call, run="zero", token_file="/run/secrets/token")
+    before = file.read_bytes()
+    header(call, run="one", login="ci", token=CANARY)
+    header(call, run="one", url="https://q.example.com", header="Private-TOKEN", token=CANARY)
+    no_secret_is_kept(tmp_path / "state")
+    predicted = call(settings_undo, check=True)
+    assert call(settings_undo) == predicted
+    assert file.read_bytes() == before
+    row = predicted[1]["files"][0]
+    assert (row["kind"], row["before"], row["after"]) == (
+        "goauth",
+        {"https://p.example.com/a Authorization": "***", "https://q.example.com Private-Token": "***"},
+        {
+            "https://p.example.com/a Authorization": "bearer *** from file /run/secrets/token",
+            "https://q.example.com Private-Token": None,
+        },
+    )
+    assert predicted[1]["left_out"] == []
+
+
+def test_a_stored_goauth_secret_that_was_replaced_or_removed_does_not_come_back(call: Call, home: pathlib.Path) -> None:
+    header(call, run="zero", token=CANARY)
+    header(call, run="one", header="X-Key", token=PASSWORD)
+    left = (home / ".config/go/goauth.sh").read_bytes()
+    result = call(settings_undo, run="one")[1]
+    assert result["changed"] is False
+    assert (home / ".config/go/goauth.sh").read_bytes() == left
+    assert sorted(item["name"] for item in result["left_out"]) == [
+        "https://p.example.com/a Authorization",
+        "https://p.example.com/a X-Key",
+    ]
+    assert "goauth_entry" in result["left_out"][0]["reason"]
+
+
+def test_in_check_mode_no_credentials_are_noted(call: Call, home: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    call(netrc_entry, check=True, machine="p.example.com", login="ci", password=CANARY, read_back=False)
+    call(goauth_entry, check=True, url="https://p.example.com", token=CANARY, read_back=False)
+    assert not (tmp_path / "state").exists()
+    assert call(netrc_entry, run="all", machine="p.example.com", login="ci", password=CANARY)[0] == 1
+    assert not (home / ".netrc").exists(), "what is no label is refused before anything is written"
+
+
+@pytest.mark.parametrize("place_of", ["file", "folder"])
+def test_a_file_that_belongs_to_somebody_else_by_now_is_refused(
+    call: Call, env: pathlib.Path, monkeypatch: pytest.MonkeyPatch, place_of: str
+) -> None:
+    write(call, run="one", GOPROXY="https://p.example.com")
+    edited = env.read_bytes()
+    real = dirs.lstat_or_none
+    stranger = str(env if place_of == "file" else env.parent)
+
+    def lstat(path: str, fd: int | None = None) -> Any:
+        found = real(path) if fd is None else real(path, fd)
+        if fd is None and path == stranger and found is not None:
+            return os.stat_result([*found[:4], 4711, *found[5:10]])
+        return found
+
+    monkeypatch.setattr(dirs, "lstat_or_none", lstat)
+    status, result = call(settings_undo)
+    assert status == 1
+    assert "4711" in result["msg"]
+    assert str(env) in result["msg"]
+    assert (result["changed"], result["remaining"]) == (False, ["one"])
+    assert env.read_bytes() == edited
+    monkeypatch.undo()
+
+
+def test_what_wrote_to_no_place_of_jobs_does_not_load_their_kinds() -> None:
+    code = (
+        "import sys\n"
+        "from ansible_collections.gofleet.cache.plugins.module_utils._jobenv import undo\n"
+        "sys.exit(any(name.endswith(('.gitlab', '.jenkins', '.engine')) for name in sys.modules))\n"
+    )
+    roots = [item for item in sys.path if (pathlib.Path(item) / "ansible_collections").is_dir()]
+    environ = dict(os.environ, PYTHONPATH=os.pathsep.join(roots), PYTHONDONTWRITEBYTECODE="1")
+    assert subprocess.run([sys.executable, "-c", code], env=environ, check=False).returncode == 0

@@ -26,11 +26,11 @@ def edit(path: str = "/etc/x", before: str | None = "a", after: str | None = "b"
 
 
 def test_what_was_kept_comes_back_newest_run_first(state: pathlib.Path) -> None:
-    assert settings.runs() == []
+    assert settings.history().runs == []
     assert settings.record("one", [edit("/1"), edit("/2", None)]) == ""
     assert settings.record("two", [edit("/3", "\udcff", None)]) == ""
     assert settings.record("one", [edit("/4")]) == ""
-    runs = settings.runs()
+    runs = settings.history().runs
     assert [(run.label, [e.path for e in run.edits]) for run in runs] == [("one", ["/1", "/2", "/4"]), ("two", ["/3"])]
     assert runs[1].edits[0].before == {"GOPROXY": "\udcff"}
     assert stat.S_IMODE((state / settings.FILE).stat().st_mode) == 0o600
@@ -46,7 +46,7 @@ def test_an_old_value_with_credentials_is_named_and_not_kept(state: pathlib.Path
     made = settings.keep(("go_env", "/x", ""), (0, 0), old, {"GOFLAGS": "-x"}, lambda _values: ["GOPROXY"])
     settings.record("one", [made])
     assert b"canary" not in (state / settings.FILE).read_bytes()
-    kept = settings.runs()[0].edits[0]
+    kept = settings.history().runs[0].edits[0]
     assert (list(kept.hidden), kept.before) == (["GOPROXY"], {"GOSUMDB": "off"})
 
 
@@ -54,21 +54,24 @@ def test_what_was_taken_back_is_forgotten_and_only_that() -> None:
     settings.record("one", [edit("/1"), edit("/2")])
     settings.record("two", [edit("/1")])
     settings.undone("one", [(edit("/1"), ())])
-    assert [(run.label, [e.path for e in run.edits]) for run in settings.runs()] == [("two", ["/1"]), ("one", ["/2"])]
+    assert [(run.label, [e.path for e in run.edits]) for run in settings.history().runs] == [
+        ("two", ["/1"]),
+        ("one", ["/2"]),
+    ]
     settings.undone("two", [(edit("/1"), ())])
     settings.undone("one", [(edit("/2"), ())])
-    assert settings.runs() == []
+    assert settings.history().runs == []
     settings.record("one", [edit("/1")])
-    assert [run.label for run in settings.runs()] == ["one"], "a label may be used again"
+    assert [run.label for run in settings.history().runs] == ["one"], "a label may be used again"
 
 
 def test_a_line_that_a_crash_cut_off_and_foreign_lines_do_not_count(state: pathlib.Path) -> None:
     settings.record("one", [edit("/1")])
     with open(state / settings.FILE, "ab") as stream:
         stream.write(b'[]\n{"run": "x", "at": 1}\nnonsense\n{"run": "torn", "at": 5, "kind": "go')
-    assert [run.label for run in settings.runs()] == ["one"]
+    assert [run.label for run in settings.history().runs] == ["one"]
     settings.record("two", [edit("/2")])
-    assert [run.label for run in settings.runs()] == ["two", "one"]
+    assert [run.label for run in settings.history().runs] == ["two", "one"]
 
 
 def test_the_file_stays_bounded_and_the_newest_stay(state: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +79,7 @@ def test_the_file_stays_bounded_and_the_newest_stay(state: pathlib.Path, monkeyp
     for number in range(100):
         settings.record("run-%03d" % number, [edit("/%d" % number)])
     assert (state / settings.FILE).stat().st_size < 5000
-    labels = [run.label for run in settings.runs()]
+    labels = [run.label for run in settings.history().runs]
     assert labels == ["run-%03d" % number for number in range(99, 99 - len(labels), -1)]
     assert len(labels) > 5
 
@@ -87,7 +90,7 @@ def test_a_place_that_others_may_write_keeps_nothing_and_says_so(state: pathlib.
     assert "may be written by others" in settings.record("one", [edit()])
     assert list(state.iterdir()) == []
     with pytest.raises(place.Unusable):
-        settings.runs()
+        settings.history().runs
 
 
 def test_a_symlink_in_the_records_place_is_not_followed(state: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -118,4 +121,4 @@ def test_many_writers_lose_nothing() -> None:
             os._exit(int(lost))
         children.append(pid)
     assert [os.waitpid(pid, 0)[1] for pid in children] == [0] * 20
-    assert len(settings.runs()) == 200
+    assert len(settings.history().runs) == 200
