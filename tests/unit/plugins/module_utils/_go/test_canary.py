@@ -118,11 +118,11 @@ def test_the_time_limit_kills_everything_that_was_started(
 ) -> None:
     script = 'trap "" TERM\nsh -c \'trap "" TERM; echo $$ > "$HOME/child"; sleep 60; sleep 60\' &\nsleep 60\nsleep 60\n'
     started = time.monotonic()
-    with pytest.raises(canary.Failed, match="did not end within 1 s and was killed") as caught:
-        canary.run(canary.Request(go=str(fake_go(script)), time_limit=1))
-    assert time.monotonic() - started < 20
+    with pytest.raises(canary.Failed, match="did not end within 3 s and was killed") as caught:
+        canary.run(canary.Request(go=str(fake_go(script)), time_limit=3))
+    assert time.monotonic() - started < 50
     child = int((home / "child").read_text())
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while time.monotonic() < deadline and os.path.exists("/proc/%d" % child):
         if "Z" in pathlib.Path("/proc/%d/stat" % child).read_text().rpartition(")")[2][:3]:
             break

@@ -312,7 +312,7 @@ def test_a_pipe_in_a_roots_place_blocks_nobody_and_keeps_everything(tmp_path: pa
     (tmp_path / "go.mod").unlink()
     (tmp_path / "go.mod").symlink_to("/dev/zero")
     assert not read(tmp_path).complete
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 60
 
 
 def test_symlinked_files_are_read_and_symlinked_folders_not_entered(tmp_path: pathlib.Path) -> None:

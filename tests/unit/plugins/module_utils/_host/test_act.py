@@ -73,7 +73,7 @@ def test_a_worker_that_its_owner_stops_does_not_hang_the_run(
     monkeypatch.setattr(act, "_GRACE", 0.5)
     begun = time.monotonic()
     result = _purge(foreign, stop)
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 60
     assert result["evicted_entries"] == 20
 
 

@@ -174,7 +174,7 @@ def test_a_second_cleaner_leaves_at_once(agent: Any, how: int) -> None:
             fcntl.flock(fd, how)
         begun = time.monotonic()
         result = agent.purge(OLD)
-        assert time.monotonic() - begun < 10
+        assert time.monotonic() - begun < 60
     finally:
         for fd in fds:
             os.close(fd)

@@ -71,7 +71,7 @@ def test_wait_ends_at_half_of_the_time_limit(old: Any) -> None:
     uses(old, BUSY)
     begun = time.monotonic()
     result = old.purge(dict(OLD, busy="wait", time_limit="2s"), old.build.path)
-    assert (result["changed"], time.monotonic() - begun < 10) == (False, True)
+    assert (result["changed"], time.monotonic() - begun < 60) == (False, True)
 
 
 def test_the_floor_alone_protects_where_nothing_else_is_asked(old: Any) -> None:

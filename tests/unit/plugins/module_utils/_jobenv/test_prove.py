@@ -54,21 +54,21 @@ def test_nothing_that_somebody_else_can_write_is_run_as_root(
 def test_what_leaves_its_session_does_not_hold_up_the_proof() -> None:
     somebody = accounts.Account(str(SOMEBODY), SOMEBODY, SOMEBODY, "/")
     start = time.monotonic()
-    argv = ["/bin/sh", "-c", "setsid sleep 8 & A=b exec env -0"]
+    argv = ["/bin/sh", "-c", "setsid sleep 60 & A=b exec env -0"]
     found, why = prove.Prover(somebody)._run(somebody, argv, {"PATH": "/usr/bin:/bin"})
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 50
     assert (found or {}).get("A") == "b", why
 
 
 def test_what_never_ends_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prove, "SHELL_SECONDS", 0.5)
     me = accounts.current()
-    for text in ("sleep 60", "setsid sleep 3 & sleep 60", "exec >&-; sleep 60"):
+    for text in ("sleep 60", "setsid sleep 60 & sleep 60", "exec >&-; sleep 60"):
         start = time.monotonic()
         found, why = prove.Prover(me)._run(me, ["/bin/sh", "-c", text], {"PATH": "/usr/bin:/bin"})
         assert found is None
         assert "no answer" in why
-        assert time.monotonic() - start < 2.5
+        assert time.monotonic() - start < 50
 
 
 def test_an_endless_answer_fills_no_memory() -> None:

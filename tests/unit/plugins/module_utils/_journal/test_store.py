@@ -455,15 +455,19 @@ def test_a_journal_that_another_process_holds_is_waited_for_two_seconds(
     other.execute("BEGIN EXCLUSIVE")
     begun = time.monotonic()
     assert store.open_journal(True, notes.append) is None
-    assert 1.5 < time.monotonic() - begun < 4
+    assert 1.5 < time.monotonic() - begun < 30
     assert "locked" in notes[-1]
     assert journal.record(a_run(), [a_row(b"b")]) == 0
     assert "another process holds it" in notes[-1]
-    begun = time.monotonic()  # waited for once
-    assert journal.unneeded(MOD, ["a@v1"], NOW) == {"a@v1": NOW}
-    assert journal.regret(CACHE, seen(b"a"), NOW + DAY) == ghosts.Back()
-    assert journal.rows() == []
-    assert time.monotonic() - begun < 1
+    # Waited for once: whoever waited now would take two seconds each time, also on a slow machine.
+    taken = []
+    for _attempt in range(3):
+        begun = time.monotonic()
+        assert journal.unneeded(MOD, ["a@v1"], NOW) == {"a@v1": NOW}
+        assert journal.regret(CACHE, seen(b"a"), NOW + DAY) == ghosts.Back()
+        assert journal.rows() == []
+        taken.append(time.monotonic() - begun)
+    assert min(taken) < 1
     other.execute("ROLLBACK")
     other.close()
     assert journal.record(a_run(), [a_row(b"b")]) == 2

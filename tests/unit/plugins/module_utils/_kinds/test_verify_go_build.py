@@ -7,9 +7,8 @@ import hashlib
 import os
 import pathlib
 import shutil
-import threading
 import time
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 import pytest
 
@@ -192,7 +191,7 @@ def test_foreign_names_are_counted_and_left_alone(cache: pathlib.Path) -> None:
 
 
 def test_a_file_that_is_being_written_is_no_damage(cache: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verify, "SETTLE", 1.0)
+    monkeypatch.setattr(verify, "SETTLE", 600.0)
     data = b"x" * 100000
     name = hashlib.sha256(data).hexdigest()
     path = cache / name[:2] / (name + "-d")
@@ -200,14 +199,15 @@ def test_a_file_that_is_being_written_is_no_damage(cache: pathlib.Path, monkeypa
     gocaches.write(cache / act[:2] / (act + "-a"), action(act, name, len(data)))
     path.write_bytes(data[:500])
 
-    def finish() -> None:
-        time.sleep(0.4)
+    waited: List[float] = []
+
+    def finish(seconds: float) -> None:
+        waited.append(seconds)
         path.write_bytes(data)
 
-    writer = threading.Thread(target=finish)
-    writer.start()
+    monkeypatch.setattr(verify.time, "sleep", finish)
     report = check(cache)
-    writer.join()
+    assert len(waited) == 1
     assert report["ok"], report["damaged"]
 
 

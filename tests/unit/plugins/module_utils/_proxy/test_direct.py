@@ -388,13 +388,13 @@ def test_a_git_that_hangs_is_ended_with_all_that_it_started(
     with (tmp_path / ".gitconfig").open("w", encoding="utf-8") as stream:
         stream.write('[url "ssh://git@127.0.0.1:%d/"]\n insteadOf = https://git.example.com/\n' % ssh_port)
     found = origins(tmp_path, GIT_SSH_COMMAND=str(fake), GIT_SSH_VARIANT="ssh")
-    found.client.request_timeout = 0.5
+    found.client.request_timeout = 2.0  # for each of two steps
     started = time.monotonic()
     row = found.of(PATH)
-    assert time.monotonic() - started < 10
-    assert (row["accepted"], "no answer within 1 s" in row["text"]) == (False, True)
+    assert time.monotonic() - started < 50
+    assert (row["accepted"], "no answer within 4 s" in row["text"]) == (False, True)
     pid = int((tmp_path / "pid").read_text(encoding="utf-8"))
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while os.path.exists("/proc/%d" % pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not os.path.exists("/proc/%d" % pid) or "sleep" not in pathlib.Path("/proc/%d/cmdline" % pid).read_text()

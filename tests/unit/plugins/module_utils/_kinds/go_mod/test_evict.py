@@ -161,7 +161,7 @@ def test_a_locked_version_is_skipped_at_once(cache: synthetic.Mod) -> None:
         fcntl.flock(fd, fcntl.LOCK_EX)
         begun = time.monotonic()
         out = purge(cache)
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 30
         assert skipped(out) == {core.LOCKED: 1}
         assert "tree" in parts(cache, B)
         assert "partial" not in parts(cache, B)
