@@ -395,7 +395,8 @@ explain:
         For V(direct), where Go goes, else V(null). C(repository), C(vcs), C(root) and C(folder) of the module in it,
         and C(found_by), what names it. C(govcs), why E(GOVCS) forbids it. C(url) after Git's C(insteadOf),
         C(rewritten_by) that rule, the C(protocol), and whether E(GOINSECURE) holds (C(insecure)). The C(credential)
-        that Git sends or would ask for, C(token_seconds_left) where it is a token that tells. C(ssh), the host, port,
+        that Git sends or would ask for, C(token_seconds_left) where it is a token that tells. C(client_certificate),
+        the one that Git presents, with its C(path), C(days_left) and C(text), else V(null). C(ssh), the host, port,
         user and keys that SSH would use, whether the host is known, the agent, and C(problems). C(accepted), V(true),
         V(false), or V(null) where nobody was asked; C(status), C(ms), C(tls), C(text) and C(notes).
       type: dict

@@ -23,8 +23,8 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from .._go import modpath
 from .._go.files import Files, answer_of
 from .._go.mask import mask
+from . import certfile, gitconfig, ssh, vcs, wire
 from . import chain as chains
-from . import gitconfig, ssh, vcs, wire
 from .credentials import NONE, Credential, Credentials, expires, parse_netrc, url_secrets
 
 #: Bytes of the answer to git ls-remote, and of a list of references over https.
@@ -73,7 +73,7 @@ class Origins:
         row: Dict[str, Any] = {"repository": "", "vcs": "", "root": "", "folder": "", "found_by": found_by}
         row.update(url="", rewritten_by="", protocol="", insecure=insecure, govcs="", credential="")
         row.update(accepted=None, text=why, status=None, ms=None, tls={}, ssh=None, notes=list(self.config.notes))
-        row["token_seconds_left"] = None
+        row["token_seconds_left"] = row["client_certificate"] = None
         if root is None:
             row["accepted"] = False if why and found_by else None
             return row
@@ -212,7 +212,8 @@ class Origins:
         verify = verify and not self.environ.get("GIT_SSL_NO_VERIFY")
         roots = self.environ.get("GIT_SSL_CAINFO") or config.last("http", "sslcainfo", plain)
         if cert:
-            row["notes"].append("client certificate " + cert)
+            row["client_certificate"] = self._certificate(cert)
+            row["notes"].append("client certificate " + cert + row["client_certificate"]["text"])
         if roots:
             row["notes"].append("certificate roots " + roots)
         elif self.environ.get("SSL_CERT_FILE"):
@@ -249,6 +250,16 @@ class Origins:
         else:
             row.update(accepted=False, text="%s, with %s" % (reply.say(), credential.source or "no credential"))
         return None
+
+    def _certificate(self, path: str) -> Dict[str, Any]:
+        try:
+            left = certfile.days_left(self.files.read(path))
+        except OSError as error:
+            return {"path": path, "days_left": None, "text": ": " + (error.strerror or "cannot be read")}
+        text = ", %d days left" % left if left is not None else ", whose end is not known: it holds no certificate"
+        if left is not None and left < 0:
+            text = ", which has ended"
+        return {"path": path, "days_left": left, "text": text}
 
     def _credential(self, url: str, plain: str, rule: Optional[gitconfig.Item]) -> Tuple[Credential, str]:
         """What git sends over https, and who else it would ask (remote-curl.c, http.c, credential.c)."""

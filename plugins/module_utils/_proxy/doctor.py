@@ -18,7 +18,7 @@ from .._go.mask import mask_value
 from . import chain as chains
 from . import explain, sumdb, wire
 from .chain import Element
-from .checks import FAIL, OK, SKIP, STOPS, TOKEN_LEFT, WARN, Check, Checker, freshness
+from .checks import DAYS_LEFT, FAIL, OK, SKIP, STOPS, TOKEN_LEFT, WARN, Check, Checker, freshness
 from .credentials import Credentials, url_secrets
 from .direct import Origins
 from .forward import NAMES
@@ -432,6 +432,10 @@ class _Examination:
             if left is not None and left < TOKEN_LEFT:
                 text = "the token in %s ends in %d minutes" % (origin["credential"], left // 60)
                 self._add("origin-token", "warning", way["module"], text, "Renew it")
+            cert = origin.get("client_certificate") or {}
+            if cert.get("days_left") is not None and cert["days_left"] < DAYS_LEFT:
+                text = "the client certificate %s%s" % (cert["path"], cert["text"])
+                self._add("origin-certificate", "warning", way["module"], text, "Renew it")
             if way["verdict"] in (explain.FAILS, chains.HANGS):
                 hint = "Look at the steps: the last one shows who stops"
                 self._add("module-fails", "error", way["module"], way["text"], hint)

@@ -231,6 +231,23 @@ def test_a_header_of_gits_settings_is_sent_and_its_end_is_told(site: Server, tmp
     assert token not in json.dumps(row)
 
 
+def test_how_long_a_client_certificate_lives_is_told_without_asking(
+    tmp_path: pathlib.Path, certificate: pathlib.Path
+) -> None:
+    rewrite(tmp_path, "https://git.example.com")
+    found = origins(tmp_path, ask=False, GIT_SSL_CERT=str(certificate)).of(PATH)
+    assert found["client_certificate"] == {"path": str(certificate), "days_left": 9, "text": ", 9 days left"}
+    assert "client certificate %s, 9 days left" % certificate in found["notes"]
+    for name, data in (("none", None), ("other", b"-----BEGIN PRIVATE KEY-----\n")):
+        path = tmp_path / name
+        if data is not None:
+            path.write_bytes(data)
+        found = origins(tmp_path, ask=False, GIT_SSL_CERT=str(path)).of(PATH)
+        assert found["client_certificate"]["days_left"] is None
+        assert len(found["client_certificate"]["text"]) > 10, "it says why"
+    assert origins(tmp_path, ask=False).of(PATH)["client_certificate"] is None
+
+
 def test_a_password_in_a_rewritten_url_is_never_shown(site: Server, tmp_path: pathlib.Path) -> None:
     rewrite(tmp_path, site.url.replace("http://", "https://ci:%s@" % PASSWORD) + "/login")
     found = origins(tmp_path)

@@ -672,3 +672,14 @@ def test_canaries_that_go_around_the_proxies_are_not_missed_there(site: server.R
     result = look(site.url + "/ok", settings={"GONOPROXY": "example.com/Azure"})
     assert check(result, "canaries")["value"] == {"asked": 1, "served": 1, "lost": []}
     assert check(result, "capitals")["status"] == "skip"
+
+
+def test_a_client_certificate_that_ends_soon_is_a_finding(certificate: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    text = '[http "https://github.com"]\n sslCert = %s\n' % certificate
+    (tmp_path / ".gitconfig").write_text(text, encoding="utf-8")
+    environ = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "GIT_CONFIG_NOSYSTEM": "1"}
+    result = look("direct", environ=environ, modules=["github.com/a/b@v1.0.0"])
+    (found,) = [row for row in result["findings"] if row["code"] == "origin-certificate"]
+    assert found["text"] == "the client certificate %s, 9 days left" % certificate
+    (way,) = result["explain"]
+    assert way["origin"]["client_certificate"]["days_left"] == 9
