@@ -31,6 +31,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -402,12 +403,14 @@ def caller_goproxy() -> str:
     wanted = f"a Go module proxy that answers (GOPROXY names {urllib.parse.urlsplit(first).hostname or first!r} first)"
     if not first.startswith(("http://", "https://", "file://")):
         raise WantError(wanted)
-    try:
-        with urllib.request.urlopen(f"{first.rstrip('/')}/rsc.io/quote/@v/v1.5.2.info", timeout=20) as answer:
-            if json.load(answer)["Version"] == "v1.5.2":
-                return value
-    except (OSError, ValueError, KeyError, urllib.error.URLError):
-        pass
+    for pause in (0, 2, 10):  # a moment's failure of the network is no lack of this machine
+        time.sleep(pause)
+        try:
+            with urllib.request.urlopen(f"{first.rstrip('/')}/rsc.io/quote/@v/v1.5.2.info", timeout=20) as answer:
+                if json.load(answer)["Version"] == "v1.5.2":
+                    return value
+        except (OSError, ValueError, KeyError, urllib.error.URLError):
+            continue
     raise WantError(wanted)
 
 

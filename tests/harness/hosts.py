@@ -180,7 +180,7 @@ def _remove_stale() -> None:
             _run(["podman", "rm", "--force", "--ignore", "--time", "5", name])
 
 
-def _wait_until_ready(name: str, folder: Path, seconds: float = 60) -> str:
+def _wait_until_ready(name: str, folder: Path, seconds: float = 300) -> str:
     public = (folder / "key.pub").read_text(encoding="ascii")
     end = time.monotonic() + seconds
     while True:

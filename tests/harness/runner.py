@@ -44,6 +44,10 @@ def own_processes() -> tuple[str, ...]:
     return () if done.returncode else OWN_PROCESSES
 
 
+#: Parts that take less than so many seconds are run first.
+MOMENT = 20
+
+
 @dataclass
 class Outcome:
     """What a part did: counts of its tests, and what was left out for want of something."""
@@ -220,10 +224,15 @@ class Part:
     limit: int = 1800
     #: See Context.alone.
     alone: bool = False
+    #: About how many seconds it takes, beside another part on two cores; says when it starts, and nothing else.
+    takes: int = 0
 
 
 class Runner:
-    """Runs parts in their order, ``jobs`` at a time, and prints each one's output when it has ended."""
+    """Runs parts, ``jobs`` at a time, and prints each one's output when it has ended.
+
+    Those that take a moment come first, in their order; then the longest, so that none is left to run alone at the end.
+    """
 
     def __init__(self, parts: Sequence[Part], work: Path, copy: Path, jobs: int, keep: bool = False) -> None:
         self.parts = list(parts)
@@ -233,7 +242,9 @@ class Runner:
         self.keep = keep
         self.outcomes: dict[str, Outcome] = {}
         self.stopping = threading.Event()
-        self._waiting = list(parts)
+        self._waiting = sorted(
+            parts, key=lambda part: (part.takes >= MOMENT, -part.takes if part.takes >= MOMENT else 0)
+        )
         self._busy: set[str] = set()
         self._change = threading.Condition()
         self._ended: queue.Queue[tuple[Part, Outcome, Path] | None] = queue.Queue()

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from . import env
@@ -67,5 +67,6 @@ def remove_tree(folder: Path) -> None:
         for name in names:
             path = os.path.join(parent, name)
             if not os.path.islink(path):
-                os.chmod(path, 0o700)
+                with suppress(OSError):  # whoever is just ending may remove it
+                    os.chmod(path, 0o700)
     shutil.rmtree(folder, ignore_errors=True)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
@@ -149,15 +150,33 @@ def test_parts_that_share_a_resource_do_not_run_at_once(monkeypatch: pytest.Monk
 def test_a_part_over_its_time_is_stopped_with_all_its_processes(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    mark = tmp_path / "mark"
+    number = tmp_path / "number"
 
     def slow(context: runner.Context) -> Outcome:
-        return context.check(["sh", "-c", f"(sleep 3; touch {mark}) & wait"], os.environ)
+        return context.check(["sh", "-c", f"sleep 300 & echo $! > {number}; wait"], os.environ)
 
-    outcomes = _run(tmp_path, monkeypatch, Part("slow", "", slow, limit=1))
+    outcomes = _run(tmp_path, monkeypatch, Part("slow", "", slow, limit=2))
     assert outcomes["slow"].failed == 1
-    time.sleep(3)
-    assert not mark.exists()
+    state, until = Path("/proc", number.read_text().strip(), "stat"), time.monotonic() + 60
+    with contextlib.suppress(OSError):  # it is gone
+        while state.read_text().rpartition(")")[2].split()[0] != "Z":
+            assert time.monotonic() < until
+            time.sleep(0.05)
+
+
+def test_the_quick_parts_come_first_then_the_longest_and_the_table_keeps_its_order(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ran: list[str] = []
+
+    def run(context: runner.Context) -> Outcome:
+        ran.append(context.part)
+        return Outcome(passed=1)
+
+    takes = {"long": 300, "quick": 5, "longest": 900, "quick too": 9, "short": 60}
+    outcomes = _run(tmp_path, monkeypatch, *[Part(name, "", run, takes=takes[name]) for name in takes], jobs=1)
+    assert ran == ["quick", "quick too", "longest", "long", "short"]
+    assert list(outcomes) == list(takes)
 
 
 def test_a_report_counts_each_test_and_a_skip_that_needs_something_is_a_want(tmp_path: Path) -> None:
