@@ -10,7 +10,9 @@ import heapq
 import json
 import json.encoder
 from array import array
-from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from itertools import compress, islice, repeat
+from operator import add, eq, lt
+from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from . import patterns
 from .document import read_json
@@ -53,6 +55,12 @@ REASONS = (
     "expired",
 )
 _R = {name: number for number, name in enumerate(REASONS)}
+_LATEST = 2**63 - 1
+# What bytes.translate makes flags with, one byte a row: rows that have nothing, rows that have something.
+_NONE = b"\1" + bytes(255)
+_ANY = b"\0" + b"\1" * 255
+_PAGE = 1000
+_Flags = Union[bytes, bytearray]
 
 
 class Disk(NamedTuple):
@@ -120,8 +128,7 @@ class CachePlan(NamedTuple):
     @property
     def bytes(self) -> int:
         """What the evictions give back, in bytes."""
-        freed = self.survey.entries.freed
-        return sum(freed[row] for row in self.rows)
+        return sum(map(self.survey.entries.freed.__getitem__, self.rows))
 
 
 class Plan(NamedTuple):
@@ -144,8 +151,37 @@ class Plan(NamedTuple):
         return sum(cache.bytes for cache in self.caches)
 
 
+def _is(value: int) -> bytes:
+    """What bytes.translate makes flags with: rows that have *value*."""
+    return bytes(value) + b"\1" + bytes(255 - value)
+
+
+def _all(column: array[int], value: int) -> bool:
+    return column == array(column.typecode, (value,)) * len(column)
+
+
+def _tied(column: array[int]) -> List[int]:
+    """The rows that name another row in a column where -1 names none."""
+    return [] if _all(column, -1) else [row for row, other in enumerate(column) if other >= 0]
+
+
+def _both(one: _Flags, other: _Flags) -> bytes:
+    """Flags, one byte a row, that are set in both."""
+    number = int.from_bytes(one, "little") & int.from_bytes(other, "little")
+    return number.to_bytes(len(one), "little")
+
+
+def _either(one: _Flags, other: _Flags) -> bytes:
+    """Flags, one byte a row, that are set in one of the two."""
+    number = int.from_bytes(one, "little") | int.from_bytes(other, "little")
+    return number.to_bytes(len(one), "little")
+
+
 class _Work:
-    """One cache while it is planned."""
+    """One cache while it is planned.
+
+    Columns are looked at as a whole where that gives the same answer as row by row: most entries are nothing special.
+    """
 
     def __init__(self, survey: Survey, context: Context) -> None:
         self.survey = survey
@@ -163,12 +199,33 @@ class _Work:
         entries = survey.entries
         self.waits = entries.waits
         # A guard may itself be guarded, by a row of an earlier phase.
-        self.guarded = [row for row in range(len(entries)) if entries.guard[row] >= 0]
+        self.guarded = _tied(entries.guard)
         self.guarded.sort(key=lambda row: entries.phase[row])
 
     def used(self, row: int) -> int:
         entries = self.survey.entries
         return entries.used[row] + self.margins[entries.phase[row]]
+
+    def all_used(self) -> array[int]:
+        """The column of :meth:`used`."""
+        entries, margins = self.survey.entries, self.margins
+        if not any(margins):
+            return entries.used
+        try:
+            return array("q", map(add, entries.used, map(margins.__getitem__, entries.phase)))
+        except OverflowError:
+            return array("q", (min(self.used(row), _LATEST) for row in range(len(entries))))
+
+    def used_before(self, moment: int) -> bytes:
+        """Flags of the rows with :meth:`used` before a *moment* (Unix nanoseconds)."""
+        entries = self.survey.entries
+        limits = [moment - margin for margin in self.margins]
+        return bytes(map(lt, entries.used, map(limits.__getitem__, entries.phase)))
+
+    def expiring(self) -> bytes:
+        """Flags of the rows whose tier expires."""
+        table = bytes(tier.expires for tier in self.survey.tiers)
+        return self.survey.entries.tier.tobytes().translate(table + bytes(256 - len(table)))
 
     def rule_of(self, row: int) -> Optional[Rule]:
         group = self.survey.entries.group[row]
@@ -183,6 +240,19 @@ class _Work:
             self.chosen[row] = reason
             self.freed += entries.freed[row]
             self.freed_inodes += entries.inodes[row]
+
+    def choose_all(self, flags: _Flags, reason: int) -> None:
+        """As :meth:`choose`, all rows with a flag; none of them may be chosen yet."""
+        entries = self.survey.entries
+        waiting = [row for row in _tied(self.waits) if flags[row]]
+        if waiting:
+            left = bytearray(flags)
+            for row in waiting:
+                self.pending[row], left[row] = reason, 0
+            flags = bytes(left)
+        self.chosen[:] = _either(self.chosen, flags.translate(bytes((0, reason)) + bytes(254)))
+        self.freed += sum(compress(entries.freed, flags))
+        self.freed_inodes += sum(compress(entries.inodes, flags))
 
     def end_grace(self, over: int, over_inodes: int) -> Tuple[int, int]:
         """Chooses what is in quarantine, next to expire first, while space is short; returns bytes and inodes found."""
@@ -210,11 +280,14 @@ class _Work:
 
     def candidates(self) -> List[int]:
         """Rows that may still go now, least recently used first; a guard always before what it guards."""
-        entries, guard, chosen, waits = self.survey.entries, self.guard, self.chosen, self.waits
-        rows = [r for r in range(len(entries)) if not guard[r] and not chosen[r] and waits[r] < 0]
+        entries, waits = self.survey.entries, self.waits
+        free = _both(self.guard.translate(_NONE), self.chosen.translate(_NONE))
+        rows = list(compress(range(len(entries)), free))
+        if not _all(waits, -1):
+            rows = [row for row in rows if waits[row] < 0]
         # Sorts are stable: by number, then by phase, then by last use; single keys take a tenth of tuples' memory.
         rows.sort(key=entries.phase.__getitem__)
-        rows.sort(key=self.used)
+        rows.sort(key=self.all_used().__getitem__)
         return rows
 
 
@@ -256,7 +329,15 @@ def _protect(work: _Work, policy: Policy, context: Context) -> None:
     future = context.now + _FUTURE_SLACK
     margins, used, phase, group, hold = work.margins, entries.used, entries.phase, entries.group, entries.hold
     expires = [tier.expires for tier in survey.tiers]
-    for row in range(len(entries)):
+    rows: Iterable[int] = range(len(entries))
+    if _all(group, -1):
+        least = min(floor + 1, future + 1 + min(margins))
+        unusual = _either(work.used_before(least).translate(_NONE), work.expiring())
+        unusual = _either(unusual, hold.tobytes().translate(_ANY))
+        if min(used, default=1) <= 0:
+            unusual = _either(unusual, bytes(map(lt, used, repeat(1))))
+        rows = compress(rows, unusual)
+    for row in rows:
         last = used[row]
         g = group[row]
         if hold[row]:
@@ -321,7 +402,11 @@ def _select(work: _Work, reference: int, unneeded: Mapping[str, int]) -> None:
     entries, state = work.survey.entries, work.guard
     labels, tiers = work.survey.labels, work.survey.tiers
     latest = reference // SECOND
-    for row in range(len(entries)):
+    rows: Iterable[int] = range(len(entries))
+    if _all(entries.group, -1):
+        _select_due(work, reference)
+        rows = compress(rows, _both(state.translate(_NONE), work.expiring()))
+    for row in rows:
         if state[row]:
             continue
         if tiers[entries.tier[row]].expires:
@@ -347,6 +432,23 @@ def _select(work: _Work, reference: int, unneeded: Mapping[str, int]) -> None:
         ):
             work.choose(row, _R["unneeded"])
     _drop_unguarded(work)
+
+
+def _select_due(work: _Work, reference: int) -> None:
+    """Selects by the rule for the whole cache, as :func:`_select`, but no row whose tier expires."""
+    rule = work.rule
+    if rule is None:
+        return
+    free = _both(work.guard.translate(_NONE), work.expiring().translate(_NONE))
+    if rule.wipe:
+        work.choose_all(free, _R["wipe"])
+        return
+    if rule.max_age is not None:
+        due = _both(free, work.used_before(reference - rule.max_age * SECOND))
+        work.choose_all(due, _R["max_age"])
+        free = _both(free, due.translate(_NONE))
+    if rule.evict_before is not None:
+        work.choose_all(_both(free, work.used_before(rule.evict_before * SECOND)), _R["evict_before"])
 
 
 def _drop_unguarded(work: _Work) -> None:
@@ -424,7 +526,7 @@ def _budgets(works: Sequence[_Work], policy: Policy, notes: List[str]) -> None:
                 )
                 _note(notes, missing, "max_size_each of %s not reached" % name)
             if rule.max_entries is not None:
-                left = len(work.survey.entries) - sum(1 for c in work.chosen if c)
+                left = work.chosen.count(0)
                 _count(work, left - rule.max_entries, policy.cheapest_first, notes)
         if rule.max_size is not None:
             over = sum(_allocated(work) for work in mine) - rule.max_size
@@ -532,43 +634,63 @@ def _unmatched(works: Sequence[_Work], policy: Policy) -> Iterator[str]:
             yield "modules: %s matches nothing in these caches" % pattern
 
 
+def _runs(values: Sequence[int]) -> Iterator[Tuple[int, int]]:
+    """Where equal values follow each other: the first and the end of each such run of two or more."""
+    end = 0
+    for first in compress(range(len(values)), map(eq, values, islice(values, 1, None))):
+        if first < end:
+            continue
+        end = first + 2
+        while end < len(values) and values[end] == values[first]:
+            end += 1
+        yield first, end
+
+
 def _ordered(entries: Entries, chosen: bytearray) -> array[int]:
     """Chosen rows by phase, last use and key; keys are made only where the other two are equal.
 
-    One number holds last use and row, and one phase is sorted at a time: a million rows take some ten megabytes.
+    One phase is sorted at a time, and by single numbers: a million rows take some ten megabytes.
     """
-    phase, used = entries.phase, entries.used
+    used, phase = entries.used, entries.phase.tobytes()
+    flags = chosen.translate(_ANY)
     rows = array("i")
     for number in range(max(phase, default=0) + 1):
-        packed = [(used[row] << 32) | row for row in range(len(chosen)) if chosen[row] and phase[row] == number]
-        packed.sort()
-        first = len(rows)
-        rows.extend(item & 0xFFFFFFFF for item in packed)
-        del packed
-        for at in range(first + 1, len(rows) + 1):
-            if at < len(rows) and used[rows[at]] == used[rows[first]]:
-                continue
-            if at - first > 1:
-                rows[first:at] = array("i", sorted(rows[first:at], key=entries.key))
-            first = at
+        mine = list(compress(range(len(phase)), _both(flags, phase.translate(_is(number)))))
+        mine.sort(key=used.__getitem__)
+        for first, end in _runs(array("q", map(used.__getitem__, mine))):
+            mine[first:end] = sorted(mine[first:end], key=entries.key)
+        rows.extend(mine)
     return rows
 
 
 def _finish(work: _Work, active: bool) -> CachePlan:
     survey = work.survey
-    entries = survey.entries
-    chosen = work.chosen
-    rows = _ordered(entries, chosen)
-    reasons = array("B", (chosen[row] for row in rows))
+    rows = _ordered(survey.entries, work.chosen)
+    reasons = array("B", map(work.chosen.__getitem__, rows))
     protected: Dict[str, List[int]] = {}
     pending: Dict[str, List[int]] = {}
     if active:
-        for row in range(len(entries)):
-            if work.pending[row]:
-                _add(pending, REASONS[work.pending[row]], entries.freed[row])
-            elif work.guard[row]:
-                _add(protected, work.why(row), entries.freed[row])
+        freed, hold = survey.entries.freed, survey.entries.hold
+        for reason in set(work.pending.lstrip(b"\0")) - {0}:
+            _add_all(pending, REASONS[reason], freed, work.pending.translate(_is(reason)))
+        stays = work.pending.translate(_NONE)
+        for state in set(work.guard.lstrip(b"\0")) - {FREE}:
+            flags = _both(stays, work.guard.translate(_is(state)))
+            if state != HOLD:
+                _add_all(protected, _PROTECTED[state], freed, flags)
+                continue
+            for number in set(compress(hold, flags)):
+                name = survey.holds[number]
+                _add_all(protected, name, freed, _both(flags, hold.tobytes().translate(_is(number))))
     return CachePlan(survey, rows, reasons, protected, pending, work.idle, work.lost, work.missing)
+
+
+def _add_all(table: Dict[str, List[int]], name: str, amounts: array[int], flags: _Flags) -> None:
+    """As :func:`_add`, all rows with a flag."""
+    if flags.count(1):
+        cell = table.setdefault(name, [0, 0])
+        cell[0] += flags.count(1)
+        cell[1] += sum(compress(amounts, flags))
 
 
 def _add(table: Dict[str, List[int]], name: str, amount: int) -> None:
@@ -597,7 +719,13 @@ def entry(cache: CachePlan, at: int) -> Dict[str, Any]:
 
 def document(plan: Plan) -> Iterator[str]:
     """The plan as canonical JSON Lines, without wall-clock times: the same tree and policy give the same text."""
-    yield json.dumps({"plan": VERSION, "policy": plan.policy.document()}, sort_keys=True, separators=(",", ":"))
+    for page in _pages(plan):
+        yield from page
+
+
+def _pages(plan: Plan) -> Iterator[Sequence[str]]:
+    """The lines of the document, many at a time."""
+    yield (json.dumps({"plan": VERSION, "policy": plan.policy.document()}, sort_keys=True, separators=(",", ":")),)
     for cache in plan.caches:
         ref = cache.survey.cache
         head = {
@@ -607,33 +735,53 @@ def document(plan: Plan) -> Iterator[str]:
             "entries": len(cache.rows),
             "evidence": cache.survey.evidence,
         }
-        yield json.dumps(head, sort_keys=True, separators=(",", ":"))
-        entries, tiers = cache.survey.entries, [json.dumps(t.name) for t in cache.survey.tiers]
-        reasons = [json.dumps(r) for r in REASONS]
-        quoted = json.encoder.encode_basestring_ascii  # what json.dumps does with a text, without its preparations
-        for at, row in enumerate(cache.rows):
-            yield '{"bytes":%d,"inode":%d,"mtime":%d,"path":%s,"reason":%s,"tier":%s,"used":%d}' % (
-                entries.freed[row],
-                entries.inode[row],
-                entries.mtime[row],
-                quoted(entries.key(row).decode("utf-8", "surrogateescape")),
-                reasons[cache.reasons[at]],
-                tiers[entries.tier[row]],
-                entries.used[row],
-            )
+        yield (json.dumps(head, sort_keys=True, separators=(",", ":")),)
+        for at in range(0, len(cache.rows), _PAGE):
+            yield _page(cache, at)
+
+
+def _page(cache: CachePlan, at: int) -> List[str]:
+    """The lines of some entries: what json.dumps makes of each, with its keys sorted."""
+    entries = cache.survey.entries
+    rows = cache.rows[at : at + _PAGE]
+    tails = [
+        [',"reason":%s,"tier":%s,"used":' % (json.dumps(reason), json.dumps(tier.name)) for reason in REASONS]
+        for tier in cache.survey.tiers
+    ]
+    # Most entries' last use is their modification time: each is put into words once.
+    times, uses = list(map(entries.mtime.__getitem__, rows)), list(map(entries.used.__getitem__, rows))
+    mtime = list(map(str, times))
+    used = mtime if times == uses else list(map(str, uses))
+    paths, mark = _quotable(entries.texts(rows))
+    columns = zip(
+        map(entries.freed.__getitem__, rows),
+        map(entries.inode.__getitem__, rows),
+        mtime,
+        paths,
+        map(tails.__getitem__, map(entries.tier.__getitem__, rows)),
+        cache.reasons[at : at + _PAGE],
+        used,
+    )
+    return [
+        f'{{"bytes":{freed},"inode":{inode},"mtime":{mtime},"path":{mark}{path}{mark}{tail[reason]}{used}}}'
+        for freed, inode, mtime, path, tail, reason, used in columns
+    ]
+
+
+def _quotable(texts: List[str]) -> Tuple[List[str], str]:
+    """The texts, and the mark that makes each of them JSON: none where they had to be escaped."""
+    quote = json.encoder.encode_basestring_ascii  # what json.dumps does with a text, without its preparations
+    whole = "".join(texts)
+    if len(quote(whole)) == len(whole) + 2:
+        return texts, '"'
+    return list(map(quote, texts)), ""
 
 
 def digest(plan: Plan) -> str:
     """SHA-256 of the document, as hexadecimal digits."""
     total = hashlib.sha256()
-    batch: List[str] = []
-    for line in document(plan):
-        batch.append(line)
-        if len(batch) == 1000:
-            total.update(("\n".join(batch) + "\n").encode("utf-8", "surrogateescape"))
-            batch = []
-    if batch:
-        total.update(("\n".join(batch) + "\n").encode("utf-8", "surrogateescape"))
+    for page in _pages(plan):
+        total.update(("\n".join(page) + "\n").encode("utf-8", "surrogateescape"))
     return total.hexdigest()
 
 

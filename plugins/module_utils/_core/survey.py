@@ -121,6 +121,15 @@ class Entries:
         digits = hexlify(self._blob[row * _DIGEST : (row + 1) * _DIGEST])
         return digits[:2] + b"/" + digits + self._suffixes[code]
 
+    def texts(self, rows: Sequence[int]) -> List[str]:
+        """The keys of some rows as text, odd bytes as surrogates."""
+        codes, blob = self._codes, self._blob
+        if self._suffixes and not (self._odd and any(codes[row] == _ODD for row in rows)):
+            ends = [suffix.decode() for suffix in self._suffixes]
+            digests = [blob[row * _DIGEST : (row + 1) * _DIGEST].hex() for row in rows]
+            return [f"{digits[:2]}/{digits}{ends[codes[row]]}" for digits, row in zip(digests, rows)]
+        return [self.key(row).decode("utf-8", "surrogateescape") for row in rows]
+
     def digest(self, row: int) -> bytes:
         """The 32 bytes whose digits are in a packed key; only for entries with suffixes."""
         return bytes(self._blob[row * _DIGEST : (row + 1) * _DIGEST])
