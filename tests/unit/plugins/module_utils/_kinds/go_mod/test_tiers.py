@@ -634,10 +634,21 @@ def test_clones_that_go_while_others_fetch_harm_no_download(direct: gocaches.Cac
             if done.returncode:
                 failed.append(done.stderr)
             time.sleep(0.1)
+            until = time.monotonic() + 60
+            while number == 9 and not evicted and time.monotonic() < until:
+                time.sleep(0.01)  # so that also on a slow machine one goes between two downloads
+
+    def ours(tool: running.Tool) -> bool:
+        # Whoever runs Go elsewhere on this machine would let no clone go.
+        try:
+            return os.fsencode(str(root)) in pathlib.Path("/proc/%d/environ" % tool.pid).read_bytes()
+        except OSError:
+            return True
 
     def scan() -> core.Activity:
-        st = root.stat()
-        return running.users_of(running.scan(), st.st_dev, st.st_ino, "go-mod")
+        st, seen = root.stat(), running.scan()
+        tools = tuple(tool for tool in seen.tools if ours(tool))
+        return running.users_of(seen._replace(tools=tools), st.st_dev, st.st_ino, "go-mod")
 
     evicted = 0
     thread = threading.Thread(target=fetch)
