@@ -133,6 +133,14 @@ options:
       - A label for the edits, as M(gofleet.cache.settings_undo) takes it. Edits with one label are taken back together.
       - The default is a new label for each call. What is kept are the variables before and after, without credentials.
     type: str
+  time_limit:
+    description:
+      - How long all may take together, such as V(90s) or V(10m). It is looked at before each place, so that no file is
+        left half written. Nothing is written where the time is over before all places were tried; else the places that
+        were written are in the error.
+      - Of one C(config.toml) no more than 500 runners are looked at.
+    type: str
+    default: 5m
   strict:
     description:
       - Whether to refuse variables and flags that this version of the collection does not know. With V(false) these
@@ -348,6 +356,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.gofleet.cache.plugins.module_utils._core import units
 from ansible_collections.gofleet.cache.plugins.module_utils._fs import system
 from ansible_collections.gofleet.cache.plugins.module_utils._go import configure
 from ansible_collections.gofleet.cache.plugins.module_utils._go.mask import MaskedErrors, secrets
@@ -454,7 +463,7 @@ def _found(module: AnsibleModule, account: str, login: t.Optional[jenkins.Login]
 
 
 def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
-    """The result of the module; raises configure.Impossible and engine.Failed, and fails on faulty settings."""
+    """The result of the module; raises configure.Impossible, engine.Failed and units.BadPolicy, and fails on faults."""
     params = module.params
     given = params["settings"] or {}
     # Whatever is refused for holding credentials must not come back in an error or at high verbosity either.
@@ -473,8 +482,12 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
         if params["kinds"] != ["jenkins"] or params["paths"]:
             module.fail_json(msg="url is for the kind 'jenkins' alone, and takes names instead of paths")
         login = jenkins.Login(params["url"], params["username"] or "", params["token"] or "", params["ca_path"] or "")
+    seconds = units.age(params["time_limit"], "time_limit")
+    if seconds <= 0:
+        raise units.BadPolicy("time_limit", params["time_limit"], "not more than nothing")
+    limit = engine.Limit(seconds, params["time_limit"])
     found = _found(module, account.name if params["account"] else "", login)
-    planned, missing = engine.plan(found.places, changes, login)
+    planned, missing = engine.plan(found.places, changes, login, limit)
     not_reached = [item._asdict() for item in found.not_reached + missing]
     for problem in found.problems:
         not_reached.append({"who": "jobs of a place that cannot be read", "why": problem, "advice": "repair it"})
@@ -494,6 +507,7 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
     for edited in planned:
         if edited.changed and not module.check_mode:
             try:
+                limit.check(len(done), len(planned), "written or needed nothing")
                 edited = engine.write(edited.place, changes, False, login)
                 why = records.record(label, [engine.kept(edited, changes)])
                 lost += ["%s: cannot be taken back later, because %s" % (edited.place.path, why)] if why else []
@@ -502,10 +516,15 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
                 module.fail_json(msg=str(error), changed=bool(written), written=written)
         done.append(edited)
 
+    changed_places = [item.place.path for item in done if item.changed and not module.check_mode]
     proofs: t.List[prove.Proof] = []
     if params["read_back"] and changes:
         prover = prove.Prover(account, params["goroots"], check=module.check_mode)
-        for edited in done:
+        for number, edited in enumerate(done):
+            try:
+                limit.check(number, len(done), "proven, all were written" if changed_places else "proven")
+            except engine.Failed as error:
+                module.fail_json(msg=str(error), changed=bool(changed_places), written=changed_places)
             now = edited if module.check_mode else edited._replace(after=engine.read(edited.place, login))
             proofs.append(prover.prove(now, changes))
 
@@ -572,6 +591,7 @@ def main() -> None:
             "goroots": {"type": "list", "elements": "path", "default": []},
             "if_none": {"type": "str", "choices": ["fail", "ignore"], "default": "fail"},
             "run": {"type": "str"},
+            "time_limit": {"type": "str", "default": "5m"},
             "strict": {"type": "bool", "default": True},
         },
         required_together=[("username", "token")],
@@ -583,7 +603,7 @@ def main() -> None:
         module.fail_json(msg=problem)
     try:
         result = run(module)
-    except (configure.Impossible, engine.Failed, base.BadPlace, records.BadLabel) as error:
+    except (configure.Impossible, engine.Failed, base.BadPlace, records.BadLabel, units.BadPolicy) as error:
         module.fail_json(msg=str(error))
     else:
         module.exit_json(**result)

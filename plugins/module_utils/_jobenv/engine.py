@@ -455,8 +455,27 @@ def remote(place: base.Place) -> bool:
     return place.path.startswith(("http://", "https://"))
 
 
+class Limit:
+    """A time that all of a run's steps may take together, from now on."""
+
+    def __init__(self, seconds: float, text: str) -> None:
+        self.text = text
+        self._end = time.monotonic() + seconds
+
+    def check(self, done: int, places: int, what: str) -> None:
+        """Raises Failed where the time is over. what: was done, or was tried, with the first *done* of the places."""
+        if time.monotonic() > self._end:
+            raise Failed(
+                "time_limit: %s are over, %d of %d places were %s; name fewer by names or paths, look for a file with "
+                "very many runners, or give it more time" % (self.text, done, places, what)
+            )
+
+
 def plan(
-    places: Sequence[base.Place], changes: base.Changes, login: Optional[jenkins.Login] = None
+    places: Sequence[base.Place],
+    changes: base.Changes,
+    login: Optional[jenkins.Login] = None,
+    limit: Optional[Limit] = None,
 ) -> Tuple[List[Edited], List[base.NotReached]]:
     """What the edits would be, and the places whose document is not there to be edited. Raises Failed.
 
@@ -464,7 +483,9 @@ def plan(
     """
     planned: List[Edited] = []
     missing: List[base.NotReached] = []
-    for place in places:
+    for number, place in enumerate(places):
+        if limit is not None:
+            limit.check(number, len(places), "looked at, and nothing was written")
         try:
             edited = write(place, changes, True, login) if changes else _untouched(place, login)
         except Failed as error:

@@ -16,6 +16,7 @@ No sentence of this file quotes the document: it holds tokens.
 from __future__ import annotations
 
 import collections
+import functools
 import re
 from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
 
@@ -43,22 +44,64 @@ _KEY = "environment"
 _REFERENCE = re.compile(r"\$(?:[A-Za-z0-9_{*#@!?-]|(\$))", re.ASCII)
 
 
+#: Runners of one file; whoever has more has another reason for it than jobs.
+MAX_RUNNERS = 500
+
+
 class _Document(NamedTuple):
+    """A parsed text. Nobody may change it: it is kept for whoever asks for the same bytes again."""
+
     mark: str
     text: str
     layout: _toml.Layout
     rows: List[_toml.Table]
 
 
+@functools.lru_cache(maxsize=3)
 def _parse(data: bytes) -> _Document:
+    # Each runner of a file is a place of its own, and asks for the whole file several times.
     text = runners.decode(data)
     mark = "\ufeff" if text.startswith("\ufeff") else ""
-    text = text[len(mark) :]
+    document = _document(text[len(mark) :], mark)
+    if len(document.rows) > MAX_RUNNERS:
+        raise base.BadPlace(
+            "it has %d runners, and more than %d are not looked at; split the file" % (len(document.rows), MAX_RUNNERS)
+        )
+    return document
+
+
+def _document(text: str, mark: str = "") -> _Document:
     try:
         layout = _toml.Layout(text)
     except _toml.TomlError as exc:
         raise base.BadPlace("not understood as TOML: %s; correct it by hand" % exc) from None
     return _Document(mark, text, layout, _toml.rows(layout.top.get("runners")))
+
+
+_HEADER = re.compile(r"^[ \t]*\[\[[ \t]*runners[ \t]*\]\]", re.M)
+
+
+def _chunk(document: _Document, row: _toml.Table) -> _toml.Span:
+    """From the runner's header to the next one's, where that is a document of its own with the same runner in it; else
+    the whole text."""
+    whole = _toml.Span(0, len(document.text))
+    spans = document.layout.values(row)
+    if not spans or document.layout.last_line(row) is None:
+        return whole
+    first = min(span.start for span in spans)
+    start, end = -1, len(document.text)
+    for found in _HEADER.finditer(document.text):
+        if found.start() >= first:
+            end = found.start()
+            break
+        start = found.start()
+    if start < 0:
+        return whole
+    try:
+        rows = _document(document.text[start:end]).rows
+    except base.BadPlace:
+        return whole  # what looks like a header stands in a text of several lines
+    return _toml.Span(start, end) if [repr(one) for one in rows] == [repr(row)] else whole
 
 
 def _parts(rows: List[_toml.Table]) -> List[str]:
@@ -147,16 +190,20 @@ def edit(data: Optional[bytes], part: str, changes: Mapping[str, Optional[str]])
     if data is None:
         raise base.BadPlace("there is no config.toml; register the runner first")
     before = _parse(data)
-    there = _given(_items(_row(before, part), part))
+    row = _row(before, part)
+    there = _given(_items(row, part))
     todo = {name: value for name, value in changes.items() if not _there(there.get(name), value)}
     if not todo:
         return data
-    document = before
+    span = _chunk(before, row)
+    document = _document(before.text[span.start : span.end])
+    number = 0 if len(document.rows) == 1 else [one is row for one in before.rows].index(True)
     for name in sorted(todo):
-        text = _change(document, _row(document, part), part, name, todo[name])
-        document = _parse((document.mark + text).encode("utf-8"))
-    _prove(before, document, part, todo)
-    return (document.mark + document.text).encode("utf-8")
+        document = _document(_change(document, document.rows[number], part, name, todo[name]))
+    text = before.mark + before.text[: span.start] + document.text + before.text[span.end :]
+    after = text.encode("utf-8")
+    _prove(before, _parse(after), part, todo)
+    return after
 
 
 def _prove(before: _Document, after: _Document, part: str, todo: Mapping[str, Optional[str]]) -> None:
@@ -165,13 +212,20 @@ def _prove(before: _Document, after: _Document, part: str, todo: Mapping[str, Op
     want = {name: value for name, value in _given(_items(old, part)).items() if name not in todo}
     want.update({name: literal(value) for name, value in todo.items() if value is not None})
     got = _given(_items(new, part))
-    old.pop(_KEY, None)
-    new.pop(_KEY, None)
     # repr: two values that are no numbers (nan) are equal there.
-    if got != want or repr(before.layout.top) != repr(after.layout.top):
+    if got != want or repr(_others(before, old)) != repr(_others(after, new)):
         raise base.BadPlace(
             "runner %s: the array cannot be changed alone; write environment by hand, one item a line" % part
         )
+
+
+def _others(document: _Document, row: _toml.Table) -> List[object]:
+    """All that the document says but for the array of one runner."""
+    top = document.layout.top
+    rows = top.get("runners")
+    own: _toml.Table = {key: value for key, value in row.items() if key != _KEY}
+    shown = [own if one is row else one for one in rows] if isinstance(rows, list) else rows
+    return [shown if key == "runners" else (key, value) for key, value in top.items()]
 
 
 def _change(document: _Document, row: _toml.Table, part: str, name: str, value: Optional[str]) -> str:

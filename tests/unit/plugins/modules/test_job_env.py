@@ -11,6 +11,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, Callable
 
@@ -19,7 +20,7 @@ import yaml
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gofleet.cache.plugins.module_utils._go import accounts
-from ansible_collections.gofleet.cache.plugins.module_utils._jobenv import engine, systemd
+from ansible_collections.gofleet.cache.plugins.module_utils._jobenv import base, engine, prove, systemd
 from ansible_collections.gofleet.cache.plugins.module_utils._jobenv.kinds import KINDS
 from ansible_collections.gofleet.cache.plugins.modules import job_env
 
@@ -300,6 +301,41 @@ def test_a_new_file_in_somebody_elses_folder_is_his(run: Run, tmp_path: Path) ->
     status, _result = run(kinds=["plain"], paths=[str(theirs / "go.sh")], settings={"GOPROXY": "direct"})
     assert status == 0
     assert (theirs / "go.sh").stat().st_uid == 65534
+
+
+@pytest.mark.parametrize("phase", ["try", "write", "prove"])
+def test_a_run_ends_after_its_time_and_says_what_it_has_done(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: str
+) -> None:
+    paths = [str(tmp_path / name) for name in ("a.sh", "b.sh")]
+    real, prover = engine.write, prove.Prover.prove
+
+    def write(place: base.Place, changes: base.Changes, check: bool, *more: Any) -> engine.Edited:
+        if phase == ("try" if check else "write"):
+            time.sleep(1.1)
+        return real(place, changes, check, *more)
+
+    def proof(self: prove.Prover, *given: Any) -> prove.Proof:
+        if phase == "prove":
+            time.sleep(1.1)
+        return prover(self, *given)
+
+    monkeypatch.setattr(engine, "write", write)
+    monkeypatch.setattr(prove.Prover, "prove", proof)
+    status, result = run(kinds=["plain"], paths=paths, settings={"GOPROXY": "direct"}, time_limit="1s")
+    assert status == 1
+    assert result["msg"].startswith("time_limit: 1s are over, 1 of 2 places were ")
+    written = [path for path in paths if Path(path).exists()]
+    assert written == {"try": [], "write": paths[:1], "prove": paths}[phase]
+    assert (result.get("written", []), result.get("changed", False)) == (written, bool(written))
+
+
+@pytest.mark.parametrize("text", ["0", "soon"])
+def test_a_time_limit_that_is_none_is_refused(run: Run, tmp_path: Path, text: str) -> None:
+    status, result = run(kinds=["plain"], paths=[str(tmp_path / "a")], settings=SETTINGS, time_limit=text)
+    assert status == 1
+    assert "time_limit" in result["msg"]
+    assert list(tmp_path.glob("a")) == []
 
 
 def test_many_writers_at_once_lose_nothing(tmp_path: Path) -> None:

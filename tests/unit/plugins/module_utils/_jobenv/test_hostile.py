@@ -5,12 +5,20 @@
 
 from __future__ import annotations
 
+import pathlib
 import time
 
 import pytest
 
 from ansible_collections.gofleet.cache.plugins.module_utils._agents import redact
-from ansible_collections.gofleet.cache.plugins.module_utils._jobenv import base, environment_d, gitlab, jenkins, systemd
+from ansible_collections.gofleet.cache.plugins.module_utils._jobenv import (
+    base,
+    engine,
+    environment_d,
+    gitlab,
+    jenkins,
+    systemd,
+)
 
 
 @pytest.mark.parametrize(
@@ -18,7 +26,7 @@ from ansible_collections.gofleet.cache.plugins.module_utils._jobenv import base,
     [
         (environment_d.KIND, b"A=b\n" * 60_000),
         (jenkins.KIND, b"<slave>" + b"<a/>\n" * 60_000 + b"</slave>"),
-        (gitlab.KIND, b'[[runners]]\nname="a"\n' * 12_000),
+        (gitlab.KIND, b'[[runners]]\nname="a"\n' * gitlab.MAX_RUNNERS + b"# x\n" * 60_000),
     ],
 )
 def test_many_lines_are_read_in_little_time(kind: base.Kind, data: bytes) -> None:
@@ -27,6 +35,37 @@ def test_many_lines_are_read_in_little_time(kind: base.Kind, data: bytes) -> Non
         kind.read(data, "a (number 3)")
     finally:
         assert time.process_time() - start < 10
+
+
+def test_a_file_of_thousands_of_runners_is_refused_with_the_reason_and_soon(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text('[[runners]]\nname="a"\n' * 12_000, encoding="utf-8")
+    start = time.process_time()
+    found = gitlab.find(base.Request(paths=(str(path),)))
+    assert time.process_time() - start < 10
+    assert found.places == []
+    assert found.problems == ["%s: it has 12000 runners, and more than 500 are not looked at; split the file" % path]
+
+
+def test_one_file_is_read_once_for_all_its_runners(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "config.toml"
+    rows = '[[runners]]\n  name = "r%d"\n  environment = ["A=1"]\n  [runners.docker]\n    image = "x"\n'
+    path.write_text("concurrent = 1\n" + "".join(rows % number for number in range(20)), encoding="utf-8")
+    whole: list[int] = []
+    real = gitlab._document
+
+    def document(text: str, mark: str = "") -> gitlab._Document:
+        if text.startswith("concurrent"):
+            whole.append(len(text))
+        return real(text, mark)
+
+    monkeypatch.setattr(gitlab, "_document", document)
+    gitlab._parse.cache_clear()
+    found = gitlab.find(base.Request(paths=(str(path),)))
+    changes = {"GOPROXY": "direct", "GOFLAGS": "-v", "GOSUMDB": None}
+    planned, _missing = engine.plan(found.places, changes)
+    assert [item.changed for item in planned] == [True] * 20
+    assert len(whole) == 21, "once as it is, and once for the proof of each edit"
 
 
 @pytest.mark.parametrize(
