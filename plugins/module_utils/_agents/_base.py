@@ -12,7 +12,6 @@ configuration never leave this package as they are: only paths, names of runners
 from __future__ import annotations
 
 import errno
-import fnmatch
 import os
 import posixpath
 import pwd
@@ -458,7 +457,7 @@ class Host:
                 for name in self.listdir(folder):
                     if not name.endswith(".service") or name in seen:
                         continue
-                    if vendor and not any(fnmatch.fnmatch(name, shape) for shape in _VENDOR_UNITS):
+                    if vendor and not name.startswith(_VENDOR_UNITS):
                         continue
                     seen.add(name)
                     unit = self._unit(folder, name, folders[:5])
@@ -515,20 +514,21 @@ class Host:
         return Unit(name, path, user, workdir, argv, inline)
 
 
+# What their names begin with.
 _VENDOR_UNITS = (
-    "gitlab-runner*",
-    "actions.runner.*",
-    "vsts.agent.*",
-    "jenkins*",
-    "buildkite-agent*",
-    "swarm-client*",
-    "docker*",
-    "containerd*",
-    "kubelet*",
-    "buildkit*",
-    "podman*",
-    "crio*",
-    "cri-o*",
+    "gitlab-runner",
+    "actions.runner.",
+    "vsts.agent.",
+    "jenkins",
+    "buildkite-agent",
+    "swarm-client",
+    "docker",
+    "containerd",
+    "kubelet",
+    "buildkit",
+    "podman",
+    "crio",
+    "cri-o",
 )
 
 

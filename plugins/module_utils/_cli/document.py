@@ -11,7 +11,6 @@ options too. All may be left out. Nothing unknown is ignored.
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import stat
@@ -120,6 +119,8 @@ def parse(data: object, path: str = "") -> Document:
         raise BadPolicy("the document", data, "not an object with keys", "begin with {")
     for name in data:
         if name not in _KEYS:
+            import difflib
+
             from .._core.policy import KEYS
 
             near = difflib.get_close_matches(str(name), _KEYS, 1)

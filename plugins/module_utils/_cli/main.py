@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import List, NoReturn, Optional, Sequence
+from typing import Callable, Dict, List, NoReturn, Optional, Sequence, Tuple
 
 from . import PROGRAM, VERSION
 
@@ -35,45 +35,79 @@ space or 10 % free inodes. As root the caches of all accounts are meant, else on
 """
 
 
+_widths: List[int] = []
+
+
+def _width() -> int:
+    """The columns of the terminal, as shutil.get_terminal_size tells them."""
+    if not _widths:
+        given = os.environ.get("COLUMNS", "")
+        columns = int(given) if given.isdecimal() else 0
+        if not columns:
+            try:
+                columns = os.get_terminal_size(1).columns
+            except OSError:
+                pass
+        _widths.append(columns or 80)
+    return _widths[0]
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """argparse makes one for each argument; without a width it loads a module each time that is slow to load."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_width() - 2)
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(REFUSED, "%s: %s; see %s --help\n" % (self.prog, message, self.prog))
 
 
-def parser() -> argparse.ArgumentParser:
-    """All arguments of the program."""
-    raw = argparse.RawDescriptionHelpFormatter
+def parser(only: str = "") -> argparse.ArgumentParser:
+    """The arguments of the program: of all commands, or of the one that is named *only*."""
     about = "Looks at, cleans and verifies the Go caches of this machine, without breaking a running build."
-    top = _Parser(prog=PROGRAM, description=about, epilog=_EPILOG, formatter_class=raw, allow_abbrev=False)
+    top = _Parser(prog=PROGRAM, description=about, epilog=_EPILOG, formatter_class=_Help, allow_abbrev=False)
     top.add_argument("--version", action="version", version="%s %s" % (PROGRAM, VERSION))
     # Given a name, argparse need not format a usage to find it.
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, prog=PROGRAM)
-
-    def command(name: str, about: str, finding: bool = True) -> argparse.ArgumentParser:
+    for name in [only] if only in _COMMANDS else _COMMANDS:
+        about, own = _COMMANDS[name]
         made: argparse.ArgumentParser = commands.add_parser(
-            name, help=about, description=about, epilog=_EPILOG, formatter_class=raw, allow_abbrev=False
+            name, help=about, description=about, epilog=_EPILOG, formatter_class=_Help, allow_abbrev=False
         )
         made.add_argument("--json", action="store_true", help="print the result as JSON, with the modules' keys")
-        if finding:
-            text = "file with the policy and the places (default: /etc/gofleet-cache/policy.json if it is there)"
-            made.add_argument("--policy", metavar="FILE", help=text)
-            group = made.add_argument_group(
-                "places", "with any of these, these places and no others: not those of the file"
-            )
-            group.add_argument("--account", action="append", metavar="NAME", help="an account whose caches are meant")
-            group.add_argument("--path", action="append", metavar="DIR", help="a cache, by its absolute path")
-            group.add_argument("--search-root", action="append", metavar="DIR", help="look for caches below it")
-            group.add_argument("--no-discover", action="store_true", help="no other places than these")
-        return made
+        if name != "history":
+            _places(made)
+        own(made)
+    return top
 
-    command("survey", "say what is in the caches; changes nothing")
-    plan = command("plan", "say what a purge would evict; changes nothing")
+
+def _places(made: argparse.ArgumentParser) -> None:
+    text = "file with the policy and the places (default: /etc/gofleet-cache/policy.json if it is there)"
+    made.add_argument("--policy", metavar="FILE", help=text)
+    group = made.add_argument_group("places", "with any of these, these places and no others: not those of the file")
+    group.add_argument("--account", action="append", metavar="NAME", help="an account whose caches are meant")
+    group.add_argument("--path", action="append", metavar="DIR", help="a cache, by its absolute path")
+    group.add_argument("--search-root", action="append", metavar="DIR", help="look for caches below it")
+    group.add_argument("--no-discover", action="store_true", help="no other places than these")
+
+
+def _survey(_made: argparse.ArgumentParser) -> None:
+    pass
+
+
+def _plan(plan: argparse.ArgumentParser) -> None:
     plan.add_argument("--save", action="store_true", help="keep the plan on this machine for 30 days, for prune --plan")
     plan.add_argument("--check-policy", action="store_true", help="only check the file; look at no cache")
-    prune = command("prune", "evict what the policy does not keep")
+
+
+def _prune(prune: argparse.ArgumentParser) -> None:
     prune.add_argument("--check", action="store_true", help="only say what would be evicted")
     prune.add_argument("--plan", metavar="DIGEST", help="carry out a plan that was saved, and no other")
-    verify = command("verify", "verify the caches' integrity, without Go and without network")
+
+
+def _verify(verify: argparse.ArgumentParser) -> None:
     verify.add_argument("--repair", action="store_true", help="evict what is damaged, and nothing else")
     verify.add_argument("--check", action="store_true", help="with --repair: only say what would be evicted")
     verify.add_argument("--time-limit", default="10m", metavar="TIME", help="such as 90s or 1h (default: 10m)")
@@ -81,27 +115,41 @@ def parser() -> argparse.ArgumentParser:
     verify.add_argument("--sample", type=float, default=100.0, metavar="PERCENT", help=text)
     verify.add_argument("--seed", default="", metavar="TEXT", help="another seed, another sample")
     verify.add_argument("--threads", type=int, default=2, metavar="N", help="files read at a time (default: 2)")
-    undo = command("undo", "bring back what a run put into quarantine")
+
+
+def _undo(undo: argparse.ArgumentParser) -> None:
     undo.add_argument("run", metavar="RUN", help="the name that prune printed for it, or latest")
     undo.add_argument("--check", action="store_true", help="only say what would be brought back")
-    history = command("history", "say what earlier runs did", finding=False)
+
+
+def _history(history: argparse.ArgumentParser) -> None:
     history.add_argument("--limit", type=int, default=20, metavar="N", help="how many runs (default: 20)")
-    return top
+
+
+_COMMANDS: Dict[str, Tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
+    "survey": ("say what is in the caches; changes nothing", _survey),
+    "plan": ("say what a purge would evict; changes nothing", _plan),
+    "prune": ("evict what the policy does not keep", _prune),
+    "verify": ("verify the caches' integrity, without Go and without network", _verify),
+    "undo": ("bring back what a run put into quarantine", _undo),
+    "history": ("say what earlier runs did", _history),
+}
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Runs the program with *argv* (sys.argv without its first word) and returns the exit code."""
     try:
-        options = parser().parse_args(argv)
+        words = list(sys.argv[1:] if argv is None else argv)
+        options = parser(words[0] if words else "").parse_args(words)
     except SystemExit as exc:
         return exc.code if isinstance(exc.code, int) else REFUSED
     from . import commands
 
     # So that the names of modules and paths never decide whether a result can be printed.
-    words: List[str] = []
+    answer: List[str] = []
     try:
-        code = commands.run(options, words)
-        sys.stdout.write("".join(words))
+        code = commands.run(options, answer)
+        sys.stdout.write("".join(answer))
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read the output went away; Python would complain once more when it ends.

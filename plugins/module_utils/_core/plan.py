@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 import json
 import json.encoder
@@ -779,6 +778,8 @@ def _quotable(texts: List[str]) -> Tuple[List[str], str]:
 
 def digest(plan: Plan) -> str:
     """SHA-256 of the document, as hexadecimal digits."""
+    import hashlib  # slow to load: a survey does without
+
     total = hashlib.sha256()
     for page in _pages(plan):
         total.update(("\n".join(page) + "\n").encode("utf-8", "surrogateescape"))
@@ -821,6 +822,8 @@ def from_saved(
     for work in works.values():
         _protect(work, policy, context)
         work.waits = _alone(work.survey)
+    import hashlib
+
     total = hashlib.sha256()
     notes: Dict[str, int] = {}
     work_now: Optional[_Work] = None

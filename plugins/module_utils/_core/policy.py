@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
@@ -173,6 +172,8 @@ def _mapping(value: object, key: str, allowed: Iterable[str]) -> Dict[str, Any]:
     allowed = tuple(allowed)
     for name in value:
         if name not in allowed:
+            import difflib  # slow to load, and rarely needed
+
             near = difflib.get_close_matches(str(name), allowed, 1)
             hint = "did you mean %s?" % near[0] if near else "known here: %s" % ", ".join(sorted(allowed))
             raise BadPolicy("%s.%s" % (key, name) if key else str(name), value[name], "unknown key", hint)

@@ -13,8 +13,7 @@ from __future__ import annotations
 import os
 import pwd
 import stat
-from dataclasses import dataclass
-from typing import Iterable, Mapping
+from typing import Iterable, Mapping, NamedTuple
 
 from .files import as_account, list_names, read_file
 
@@ -27,8 +26,7 @@ MAX_ACCOUNTS = 5000
 TRACES = (".config/go/env", ".cache/go-build", "go/pkg/mod", "go/pkg/sumdb", "sdk", ".config/go/telemetry")
 
 
-@dataclass(frozen=True)
-class Account:
+class Account(NamedTuple):
     """A local user. home is absolute, or empty where the account has none."""
 
     name: str
@@ -38,8 +36,7 @@ class Account:
     shell: str = ""
 
 
-@dataclass(frozen=True)
-class Missing:
+class Missing(NamedTuple):
     """An account that could not be had, and why."""
 
     name: str

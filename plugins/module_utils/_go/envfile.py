@@ -11,8 +11,7 @@ and leave the rest byte for byte as it was.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Sequence
+from typing import NamedTuple, Sequence
 
 #: The kinds of line.
 SETTING = "setting"  #: KEY=VALUE, read by Go
@@ -21,8 +20,7 @@ BLANK = "blank"  #: nothing but white space, ignored by Go
 BAD = "bad"  #: anything else, ignored by Go without a word
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """One line.
 
     kind: SETTING, COMMENT, BLANK or BAD.
@@ -37,8 +35,7 @@ class Line:
     raw: bytes
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """Something in an env file that its author hardly meant.
 
     code: stable name; number: line, counted from 1; key: variable or ""; text: what is wrong and what to do.

@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from dataclasses import dataclass, field
-from typing import Mapping, Sequence
+from typing import Mapping, NamedTuple, Sequence
 
 from . import envfile
 from .accounts import Account
@@ -67,8 +66,7 @@ _CGO_LINUX = frozenset(
 )
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(NamedTuple):
     """The effective value of one variable.
 
     value: as ``go env`` prints it (so a relative GOCACHE is "off"). May hold credentials: mask before showing.
@@ -81,8 +79,7 @@ class Setting:
     where: str
 
 
-@dataclass(frozen=True)
-class Places:
+class Places(NamedTuple):
     """The directories that Go uses, absolute; None with the reason in ``reasons`` where Go has none.
 
     gopath: all elements of GOPATH. cacheprog: the command that replaces the build cache ("" where none): the disk
@@ -109,8 +106,7 @@ class Places:
         }
 
 
-@dataclass(frozen=True)
-class Evaluation:
+class Evaluation(NamedTuple):
     """Everything that decided about the settings.
 
     env_file: path of the Go env file, or "" where there is none (reason in env_state).
@@ -126,7 +122,7 @@ class Evaluation:
     env_data: bytes
     env_lines: Sequence[envfile.Line]
     goroot_env: Mapping[str, str]
-    raw: Mapping[str, str] = field(default_factory=dict)
+    raw: Mapping[str, str] = {}
 
 
 def config_dir(environ: Mapping[str, str], release: tuple[int, int] = _NEWEST) -> tuple[str, str]:

@@ -17,9 +17,11 @@ import os
 import select
 import signal
 import stat
-import subprocess
 import time
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
+
+if TYPE_CHECKING:
+    import subprocess
 
 try:
     from typing import Protocol
@@ -191,6 +193,8 @@ def answer_of(process: subprocess.Popen[bytes], seconds: float, limit: int) -> t
     that has left the session keeps the pipes open as long as it likes, so once the process is gone, only what is in
     them counts.
     """
+    import subprocess  # slow to load, and most callers read files only
+
     kept: dict[int, list[bytes]] = {s.fileno(): [] for s in (process.stdout, process.stderr) if s is not None}
     left, why = list(kept), ""
     size = 0

@@ -9,7 +9,6 @@ builds fail after the tree was repaired (golang/go#54651, golang/go#69179).
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import stat
@@ -22,6 +21,8 @@ _TOOLCHAIN = re.compile(r"v[\d.]+-(go1[\w.]*?)\.[a-z0-9]+-[a-z0-9]+(?:-|$)")
 
 def entry(version: str, tree: str) -> str:
     """The file, below a build cache's root, of the index that Go *version* (``go1.27.3``) made of *tree*."""
+    import hashlib  # slow to load: a survey does without
+
     total = hashlib.sha256(version.encode())
     total.update(("module index %s go index v2 %s\n" % (version, tree)).encode("utf-8", "surrogateescape"))
     name = total.hexdigest()

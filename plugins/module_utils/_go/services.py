@@ -15,14 +15,11 @@ variables only the names.
 from __future__ import annotations
 
 import errno
-import fnmatch
 import glob
 import os
 import re
-import subprocess
 import time
-from dataclasses import dataclass, field
-from typing import Iterable, Mapping, Sequence
+from typing import Iterable, Mapping, NamedTuple, Sequence
 
 from . import accounts
 from .files import LIMIT, list_names, read_file
@@ -53,6 +50,8 @@ RUNNER_UNITS = (
     "act_runner*.service",
     "buildbot*.service",
 )
+# Each of them has one star.
+_BEGINNINGS = tuple(shape.partition("*")[0] for shape in RUNNER_UNITS)
 #: comm (at most 15 characters) -> name of the runner.
 _COMMS = {
     "gitlab-runner": "gitlab-runner",
@@ -74,8 +73,7 @@ SCAN_SECONDS = 5.0
 SYSTEMCTL_SECONDS = 5.0
 
 
-@dataclass(frozen=True)
-class Service:
+class Service(NamedTuple):
     """The environment of one service or runner.
 
     name: unit, or kind of runner. kind: "systemd", "process", "runner" or "login". state: "running" (environ is what
@@ -98,19 +96,19 @@ class Service:
     problems: Sequence[str] = ()
 
 
-@dataclass
 class _Unit:
     """What the unit files of one service say; environ is whole and unmasked and must not leave this file."""
 
-    name: str
-    environ: dict[str, str] = field(default_factory=dict)
-    env_files: list[tuple[str, bool]] = field(default_factory=list)
-    unset: list[str] = field(default_factory=list)
-    user: str = ""
-    directory: str = ""
-    jobs_user: str = ""
-    sources: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.environ: dict[str, str] = {}
+        self.env_files: list[tuple[str, bool]] = []
+        self.unset: list[str] = []
+        self.user = ""
+        self.directory = ""
+        self.jobs_user = ""
+        self.sources: list[str] = []
+        self.problems: list[str] = []
 
 
 def _visible(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
@@ -340,6 +338,8 @@ def _main_pid(name: str) -> int | None:
     # Only where systemd runs: systemctl in a container without it prints an error, or waits for a bus.
     if not os.path.isdir("/run/systemd/system"):
         return None
+    import subprocess
+
     try:
         answer = subprocess.run(
             ["systemctl", "show", "--property=MainPID", "--value", "--", name],
@@ -365,7 +365,7 @@ def unit_names(root: str = "") -> list[str]:
             continue
         for entry in entries:
             # A template alone ("foo@.service") is no service.
-            if not entry.endswith("@.service") and any(fnmatch.fnmatchcase(entry, p) for p in RUNNER_UNITS):
+            if entry.startswith(_BEGINNINGS) and entry.endswith(".service") and not entry.endswith("@.service"):
                 names.add(entry)
     return sorted(names)
 

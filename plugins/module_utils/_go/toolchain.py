@@ -17,8 +17,7 @@ import glob
 import os
 import re
 import stat
-from dataclasses import dataclass, field
-from typing import Iterable, Mapping, Sequence
+from typing import Iterable, Mapping, NamedTuple, Sequence
 
 from . import envfile
 from .accounts import Account
@@ -76,8 +75,7 @@ _HOME = (
 )
 
 
-@dataclass(frozen=True)
-class Toolchain:
+class Toolchain(NamedTuple):
     """One Go installation.
 
     goroot: its real path. version: the first line of VERSION, such as "go1.27.3". exe: its go command.
@@ -92,11 +90,11 @@ class Toolchain:
     exe: str
     origin: str
     uid: int
-    go_env: Mapping[str, str] = field(default_factory=dict)
+    go_env: Mapping[str, str] = {}
     names: tuple[str, ...] = ()
     hostos: str = "linux"
     hostarch: str = ""
-    defaults: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, str] = {}
 
     @property
     def release(self) -> tuple[int, int]:
@@ -104,16 +102,14 @@ class Toolchain:
         return release(self.version)
 
 
-@dataclass(frozen=True)
-class Unreachable:
+class Unreachable(NamedTuple):
     """A place that could not be looked at, and why."""
 
     path: str
     reason: str
 
 
-@dataclass(frozen=True)
-class Discovery:
+class Discovery(NamedTuple):
     """What find_all() found. truncated: more places than MAX_CANDIDATES; looked_at: how many were tried."""
 
     toolchains: Sequence[Toolchain]

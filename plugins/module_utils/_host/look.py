@@ -8,15 +8,17 @@ from __future__ import annotations
 import os
 import stat
 import time
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from .._core import plan as planner
 from .._core.survey import SECOND, CacheRef, Survey
 from .._fs import dirs, mounts
-from .._go import running
 from .._kinds import KINDS
 from .._kinds.around import Around
 from . import find
+
+if TYPE_CHECKING:
+    from .._go import running
 
 _AGES = (("1h", 3600), ("1d", 86400), ("7d", 7 * 86400), ("14d", 14 * 86400), ("30d", 30 * 86400), ("90d", 90 * 86400))
 _CAP = 100
@@ -46,6 +48,8 @@ def reference(cache: find.Cache) -> CacheRef:
 def surveys(host: find.Host, caches: Sequence[find.Cache], tools: running.Scan) -> Dict[str, Survey]:
     """What is in the caches, by path, with what the rest of the agent (the running *tools* too) tells of their use and
     with the ties between entries that a plan needs."""
+    from .._go import running  # a survey alone does without
+
     every = [(cache.kind, cache.root) for cache in host.caches]
     around = Around(every, host.versions, running.toolchains_in_use(tools).used)
     found: Dict[str, Survey] = {}

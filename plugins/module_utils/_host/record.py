@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
@@ -80,6 +79,8 @@ class Record:
         result: Mapping[str, Any],
     ) -> List[Dict[str, Any]]:
         """Writes the run down (not in check mode) and returns the advisor's sentences as plain data."""
+        import hashlib  # slow to load: a survey does without
+
         now = look.now_ns()
         run = store.Run(
             now,

@@ -16,7 +16,6 @@ import zlib
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from hashlib import blake2b
 from itertools import compress
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -150,6 +149,8 @@ def picture(used: Sequence[int], allocated: int, now: int, gone: Iterable[int] =
 
 
 def _hashes(keys: Iterable[bytes]) -> array[int]:
+    from hashlib import blake2b  # slow to load: a survey does without
+
     found = array("Q")
     found.frombytes(b"".join([blake2b(key, digest_size=8).digest() for key in keys]))
     if sys.byteorder == "little":

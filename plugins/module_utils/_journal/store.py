@@ -30,7 +30,6 @@ from typing import (
     Sequence,
     Tuple,
 )
-from urllib.parse import quote
 
 from .._core.survey import SECOND, CacheRef, Entries
 from . import ghosts, place
@@ -166,6 +165,12 @@ class _Newer(Exception):
     pass
 
 
+def _quoted(path: str) -> str:
+    """A path as a part of a URI (RFC 3986, section 2.3)."""
+    plain = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/"
+    return "".join(chr(byte) if byte in plain else "%%%02X" % byte for byte in os.fsencode(path))
+
+
 def _open(path: str, write: bool, note: Callable[[str], None]) -> Optional[Journal]:
     import sqlite3
 
@@ -180,7 +185,7 @@ def _open(path: str, write: bool, note: Callable[[str], None]) -> Optional[Journ
             pass
         place.check_file(path)
     inode = os.stat(path).st_ino
-    uri = "file:%s?mode=%s" % (quote(os.fsencode(path)), "rw" if write else "ro")
+    uri = "file:%s?mode=%s" % (_quoted(path), "rw" if write else "ro")
     base = sqlite3.connect(uri, uri=True, timeout=WAIT_SECONDS, isolation_level=None)
     try:
         journal = Journal(base, path, inode, write, note)

@@ -8,7 +8,6 @@ Source: cmd/go/internal/cache/cache.go (Open, fileName, putIndexEntry, Trim) and
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import stat
@@ -50,6 +49,8 @@ DEPENDENT = (b"stdout", b"fix.zip", b"link-stdout")
 
 def dependents(digits: str) -> List[str]:
     """The keys, in hexadecimal digits, of what hangs on the action with the key *digits*."""
+    import hashlib  # slow to load: a survey does without
+
     main = b"subkey:" + bytes.fromhex(digits)
     return [hashlib.sha256(main + word).hexdigest() for word in DEPENDENT]
 

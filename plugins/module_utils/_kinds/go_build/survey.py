@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import marshal
 import os
 import re
@@ -565,6 +564,8 @@ def _dependents(entries: Entries) -> List[Tuple[int, int]]:
 
     Nearly all of the computed keys are not there: a table over the first bits of those that are tells most of that.
     """
+    import hashlib  # slow to load: a survey alone does without
+
     heads, tier, digest = entries.heads(), entries.tier, entries.digest
     actions = array("I", (row for row in range(len(entries)) if tier[row] == ACTION))
     bits = min(max(16, (len(actions) * 64).bit_length()), 27)

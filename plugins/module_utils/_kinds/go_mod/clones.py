@@ -9,7 +9,6 @@ SHA-256 of ``<kind>:<address>``, keeps that text in ``<name>.info`` and makes a 
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import Collection, Optional, Tuple
 
@@ -37,6 +36,8 @@ def is_gos(name: str, text: str) -> bool:
     """Whether a folder of this name is the clone that its ``.info`` tells of."""
     if _NAME.match(name) is None or parse_info(text) is None:
         return False
+    import hashlib  # slow to load: most surveys do without
+
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest() == name
 
 

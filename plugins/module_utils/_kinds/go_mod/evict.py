@@ -17,7 +17,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import random
 import re
 import stat
 from typing import Dict, List, NamedTuple, Optional, Set, Tuple
@@ -604,6 +603,8 @@ class _Eviction:
                 self._unmark(held)
                 held.release()
                 return False
+            import random  # slow to load, so only where something goes
+
             # The name is one that Go's unzip removes at the next extraction, should this process die here.
             held.trash = "%s.tmp-%d" % (name, random.randrange(10**9))
             if held.place.folder == TOOLCHAIN and _runs(name, held.parent):
@@ -706,6 +707,8 @@ class _Eviction:
                     return
             finally:
                 os.close(fd)
+            import random
+
             trash = "%s.tmp-%d" % (one.name, random.randrange(10**9))
             os.rename(one.name, trash, src_dir_fd=folder, dst_dir_fd=folder)
             one.trash = trash

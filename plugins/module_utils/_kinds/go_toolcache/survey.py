@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import glob
 import os
-import platform
 import re
 import stat
 from typing import Any, Dict, FrozenSet, Iterator, List, NamedTuple, Optional, Pattern, Set, Tuple
@@ -209,7 +208,7 @@ def _system(fd: int, place: Place) -> str:
         system, _under, arch = name.partition("_")
         if arch:
             return "%s-%s" % (system, arch)
-    arch = place.mark[: -len(".complete")] if place.tier != SDK else platform.machine()
+    arch = place.mark[: -len(".complete")] if place.tier != SDK else os.uname().machine
     return "linux-" + _NODE_ARCH.get(arch, _MACHINE.get(arch, arch))
 
 

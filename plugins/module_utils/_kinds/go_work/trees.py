@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import random
 import re
 import stat
 from typing import List, NamedTuple, Optional, Tuple
@@ -150,6 +149,8 @@ class Eviction:
         """Renames *name* in *fd* so that nobody finds it, and returns the new name; '' where it is not what it was."""
         if ASIDE.match(name):
             return name
+        import random  # slow to load, so only where something goes
+
         aside = "%s.evicted-%d" % (name, random.randrange(10**9))
         os.rename(name, aside, src_dir_fd=fd, dst_dir_fd=fd)
         st = dirs.lstat_or_none(aside, fd)
