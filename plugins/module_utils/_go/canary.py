@@ -15,14 +15,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 import signal
 import subprocess
 import tempfile
 import time
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
-from .._fs import worker
+from .._fs import scratch, worker
 from . import accounts, ask, configure, evaluate, modpath, services, toolchain
 from .mask import mask, mask_value
 
@@ -223,26 +222,16 @@ def _login() -> Dict[str, str]:
 
 
 def _build(request: Request, tool: toolchain.Toolchain, environ: Mapping[str, str], place: str) -> Dict[str, Any]:
+    made = False
     try:
-        top = tempfile.mkdtemp(prefix="gofleet-canary-", dir=place)
+        with scratch.folder("canary", place) as top:
+            made = True
+            return _Work(request, tool, environ, top).run()
     except OSError as exc:
+        if made:
+            raise
         problem = "no work space can be made in %s: %s; free space there or name another folder" % (place, exc.strerror)
         return {"problem": problem}
-    try:
-        return _Work(request, tool, environ, top).run()
-    finally:
-        _remove(top)
-
-
-def _remove(top: str) -> None:
-    def writable(_function: Any, path: str, _info: Any) -> None:
-        try:
-            os.chmod(os.path.dirname(path), 0o700)
-            os.unlink(path)
-        except OSError:
-            pass
-
-    shutil.rmtree(top, onerror=writable)
 
 
 class _Work:

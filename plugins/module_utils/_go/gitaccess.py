@@ -18,11 +18,10 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 from urllib.parse import urlsplit
 
-from .._fs import atomic
+from .._fs import atomic, scratch
 from . import configure
 from .accounts import Account
 from .evaluate import SAFE_PATH
@@ -263,7 +262,7 @@ def edit_config(
     data: None where there is none. proxy: http.proxy; None leaves it, '' removes it. Only lines with exactly a
     rewrite's two addresses are added and removed. Raises GitFailed.
     """
-    with tempfile.TemporaryDirectory(prefix="gofleet-git-") as folder:
+    with scratch.folder("git") as folder:
         tool = _Git(git, folder, data or b"")
         before = _told(tool)
         there = tool.rewrites()

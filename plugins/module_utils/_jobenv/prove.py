@@ -16,10 +16,10 @@ import os
 import resource
 import shutil
 import subprocess
-import tempfile
 from types import MappingProxyType
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from .._fs import scratch
 from .._go import accounts, ask, evaluate, names, services, toolchain
 from .._go.accounts import Account
 from .._go.files import answer_of, drop_rights, files_for, read_file
@@ -188,7 +188,7 @@ class Prover:
         if unit is None or edited is None or not self.check or not edited.changed:
             return unit
         # The files as they will be, in a folder of our own.
-        with tempfile.TemporaryDirectory(prefix="gofleet-") as copy:
+        with scratch.folder("unit") as copy:
             for source in [path for path in unit.sources if path != place.path and ".." not in path.split("/")]:
                 try:
                     data = read_file(source)
