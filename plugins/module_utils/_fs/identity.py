@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import pwd
 import stat
-from typing import Callable, FrozenSet, Iterable, NamedTuple, Optional, Tuple
+from typing import Callable, FrozenSet, Iterable, NamedTuple, Optional
 
 from . import dirs, mounts
 
@@ -171,8 +171,3 @@ def open_root(
     except BaseException:
         os.close(fd)
         raise
-
-
-def names_of(root: Root) -> Tuple[str, ...]:
-    """The names to show for a root: the given one and, where a symlink stood on the way, the real one."""
-    return (root.given,) if os.path.normpath(root.given) == root.path else (root.given, root.path)

@@ -441,12 +441,3 @@ def tree_digests(
     finally:
         walk.close()
     return found
-
-
-def h1_tree(dir_fd: int, prefix: str, tick: Optional[Tick] = None) -> str:
-    """The hash of an extracted module below an opened directory (dirhash.HashDir); *prefix* is ``path@version``.
-
-    Raises TreeProblem for a symlink or special file (Go extracts none), OSError, ValueError for a name with a newline.
-    """
-    below = prefix.encode("utf-8") + b"/"
-    return h1((below + name, digest) for name, digest in tree_digests(dir_fd, tick).items())

@@ -67,11 +67,6 @@ def parse(data: bytes) -> list[Line]:
     return [_line(raw + b"\n") for raw in lines] + ([_line(last)] if last else [])
 
 
-def serialise(lines: Sequence[Line]) -> bytes:
-    """The bytes of the file again: the inverse of parse()."""
-    return b"".join(line.raw for line in lines)
-
-
 def values(lines: Sequence[Line]) -> dict[str, str]:
     """Key -> value as Go sees them: the last duplicate wins; ``KEY=`` gives an empty value, not "unset"."""
     return {line.key: line.value for line in lines if line.kind == SETTING}

@@ -9,9 +9,7 @@ Follows golang.org/x/mod: ``module/module.go``, ``module/pseudo.go`` and ``semve
 
 from __future__ import annotations
 
-import calendar
 import re
-import time
 from typing import NamedTuple, Optional, Tuple
 
 _SEMVER = re.compile(
@@ -302,17 +300,6 @@ def sort_key(version: str) -> Tuple[object, ...]:
 def is_pseudo(version: str) -> bool:
     """Whether it is a pseudo-version, as ``v0.0.0-20240102150405-abcdef123456`` (module.IsPseudoVersion)."""
     return version.count("-") >= 2 and is_valid(version) and _PSEUDO.match(version) is not None
-
-
-def pseudo_time(version: str) -> Optional[int]:
-    """The commit time in a pseudo-version as Unix seconds; None if it is none or the time is no time."""
-    if not is_pseudo(version):
-        return None
-    stamp = re.split(r"[.-]", version[: len(version) - len(build(version))])[-2]
-    try:
-        return calendar.timegm(time.strptime(stamp, "%Y%m%d%H%M%S"))
-    except ValueError:
-        return None
 
 
 # --- versions of Go itself -----------------------------------------------------------------------

@@ -38,7 +38,8 @@ def h1_of(data: bytes, prefix: str = "m@v1") -> str:
 def tree_h1(path: pathlib.Path, prefix: str = "m@v1") -> str:
     fd = os.open(str(path), os.O_RDONLY)
     try:
-        return dirhash.h1_tree(fd, prefix)
+        below = prefix.encode("utf-8") + b"/"
+        return dirhash.h1((below + name, digest) for name, digest in dirhash.tree_digests(fd).items())
     finally:
         os.close(fd)
 
