@@ -134,7 +134,10 @@ def _logins(data: bytes | None, name: str) -> Iterable[str]:
 
 
 def _header(name: str, value: str) -> goauth.Header:
-    words = read_json(value)
+    try:
+        words = read_json(value)
+    except ValueError:
+        words = None
     if not isinstance(words, list) or words[:1] not in (["file"], ["run"]) or len(words) < 4:
         raise netrc.Refused("record", "the record of %s is damaged" % name, "set it with goauth_entry")
     return goauth.Header(name.partition(_BETWEEN[GOAUTH])[0], tuple(map(str, words)))

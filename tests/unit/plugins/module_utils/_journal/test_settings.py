@@ -90,7 +90,7 @@ def test_a_place_that_others_may_write_keeps_nothing_and_says_so(state: pathlib.
     assert "may be written by others" in settings.record("one", [edit()])
     assert list(state.iterdir()) == []
     with pytest.raises(place.Unusable):
-        settings.history().runs
+        settings.history()
 
 
 def test_a_symlink_in_the_records_place_is_not_followed(state: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -122,3 +122,45 @@ def test_many_writers_lose_nothing() -> None:
         children.append(pid)
     assert [os.waitpid(pid, 0)[1] for pid in children] == [0] * 20
     assert len(settings.history().runs) == 200
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: files of two users")
+def test_a_file_that_changed_hands_is_a_stranger_and_one_that_is_gone_is_not(tmp_path: pathlib.Path) -> None:
+    folder = tmp_path / "home"
+    folder.mkdir()
+    file = folder / "env"
+    file.write_text("x", encoding="utf-8")
+    settings.record("one", [edit(str(file))])
+    kept = settings.history().runs[0].edits[0]
+    assert settings.stranger(kept) == ""
+    os.chown(file, 4711, 4711)
+    assert "belonged to uid 0 when it was edited, and belongs to uid 4711 now" in settings.stranger(kept)
+    file.unlink()
+    assert settings.stranger(kept) == ""
+    os.chown(folder, 4711, 4711)
+    assert "a folder on the way to it belongs to uid 4711 now" in settings.stranger(kept)
+    real = tmp_path / "real"
+    folder.rename(real)
+    folder.symlink_to(real)
+    assert "4711" in settings.stranger(kept), "the real way counts"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: files of two users")
+def test_what_was_another_users_from_the_beginning_is_no_stranger(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "home/env"
+    file.parent.mkdir()
+    for path in (file.parent, file):
+        path.touch() if path == file else None
+        os.chown(path, 4711, 4711)
+    settings.record("one", [edit(str(file), uid=4711)])
+    kept = settings.history().runs[0].edits[0]
+    assert (kept.owner, settings.stranger(kept)) == (4711, "")
+    file.unlink()
+    file.write_text("x", encoding="utf-8")
+    assert "belongs to uid 0 now" in settings.stranger(kept)
+
+
+def test_a_document_behind_an_api_belongs_to_nobody() -> None:
+    settings.record("one", [edit("https://ci.example.com/computer/a/config.xml")])
+    kept = settings.history().runs[0].edits[0]
+    assert (kept.owner, list(kept.folders), settings.stranger(kept)) == (-1, [], "")
