@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import tempfile
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -21,9 +22,19 @@ settings.register_profile("gofleet", deadline=None, database=None, suppress_heal
 settings.load_profile("gofleet")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """What makes a test slow is a real Go at work, which is the same for each Python that calls it."""
+    config.addinivalue_line("markers", "once: slow, and done on the controller's Python only")
+
+
+@pytest.fixture(scope="session")
+def _states(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    return tmp_path_factory.mktemp("states")
+
+
 @pytest.fixture(autouse=True)
-def state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+def state(_states: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
     """The agent's own records (journal, saved plans) of a test lie in a folder of its own."""
-    place = tmp_path_factory.mktemp("state")
+    place = pathlib.Path(tempfile.mkdtemp(dir=str(_states)))
     monkeypatch.setenv("GOFLEET_CACHE_STATE", str(place))
     return place

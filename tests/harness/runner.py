@@ -169,6 +169,7 @@ class Context:
             return Outcome(failed=1)
         report = self.temp / f"report-{time.monotonic_ns()}.xml"
         command: list[str | Path] = [python, "-m", "pytest", "-p", "no:cacheprovider", "-ra", "-q", "--tb=short"]
+        command += ["--durations=20", "--durations-min=2"]
         command += ["--continue-on-collection-errors"]
         command += ["--rootdir", self.copy, f"--basetemp={self.temp / 'pytest'}", f"--junitxml={report}"]
         variables = dict(environ) | {"PYTHONPATH": str(self.root)}

@@ -59,6 +59,7 @@ esac
 """
 
 
+@pytest.mark.once
 def test_a_real_go_builds_the_same_program_twice_and_leaves_no_work_space(
     tmp_path: pathlib.Path, go_binary: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

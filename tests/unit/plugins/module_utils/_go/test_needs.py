@@ -376,6 +376,7 @@ def test_hundreds_of_projects_are_read_in_seconds(tmp_path: pathlib.Path) -> Non
 # --- against Go itself
 
 
+@pytest.mark.once
 def test_what_go_itself_lists_with_a_zip_is_needed(tmp_path: pathlib.Path, go_binary: str) -> None:
     caches = gocaches.make_caches(tmp_path / "home", go_binary, 5)
     project = tmp_path / "p"

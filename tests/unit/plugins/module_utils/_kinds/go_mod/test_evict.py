@@ -529,6 +529,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory, go_binary: str) -> gocaches
 
 
 @pytest.mark.parametrize("step", ["partial", "scanned", "renamed", "unmarked", "deleted", "ziphash", "zip", ""])
+@pytest.mark.once
 def test_after_a_kill_at_any_step_a_build_without_the_network_works(
     filled: gocaches.Caches, tmp_path: pathlib.Path, step: str
 ) -> None:

@@ -215,6 +215,7 @@ def _of(caches: gocaches.Caches) -> synthetic.Mod:
     return cache
 
 
+@pytest.mark.once
 def test_without_zips_everything_works_that_needs_no_download(filled: gocaches.Caches, tmp_path: pathlib.Path) -> None:
     caches = gocaches.copy_of(filled, tmp_path / "copy")
     project = _project(tmp_path / "project")
@@ -227,6 +228,7 @@ def test_without_zips_everything_works_that_needs_no_download(filled: gocaches.C
     assert len(list(caches.mod.rglob("*.zip"))) == 2
 
 
+@pytest.mark.once
 def test_zips_that_go_while_others_extract_harm_no_build(filled: gocaches.Caches, tmp_path: pathlib.Path) -> None:
     """Every round begins with zips only; a build extracts them while the zips of complete trees are taken."""
     project = _project(tmp_path / "project")
@@ -620,6 +622,7 @@ def test_a_file_that_comes_into_use_while_its_tree_goes_stays(cache: synthetic.M
     assert not trash.exists()
 
 
+@pytest.mark.once
 def test_clones_that_go_while_others_fetch_harm_no_download(direct: gocaches.Caches, tmp_path: pathlib.Path) -> None:
     """Between two operations a go command holds no lock on its clone: the scan after the lock is what finds it."""
     cache, root = _of(direct), tmp_path / "mod"

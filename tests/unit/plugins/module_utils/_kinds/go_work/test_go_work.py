@@ -396,13 +396,16 @@ def test_a_hostile_owner_who_swaps_folders_for_symlinks_loses_only_what_is_his(
                 except OSError:
                     pass
 
-    gone = 0
+    gone = number = 0
+    until = time.monotonic() + 120
     attacker = threading.Thread(target=swap)
     attacker.start()
     try:
-        for number in range(60):
+        # Under attack a folder is left more often than not; in the end one goes.
+        while number < 60 or (not gone and time.monotonic() < until):
             make(place, "new", NOBODY).rename(place / ("go-build%d" % number))
             gone += purge(place, uid=NOBODY).evicted
+            number += 1
     finally:
         stop.set()
         attacker.join()
@@ -470,6 +473,7 @@ def test_where_no_process_is_in_sight_everything_stays(place: pathlib.Path, tmp_
     assert [seen.holds[number] for number in seen.entries.hold] == ["processes not visible"]
 
 
+@pytest.mark.once
 def test_a_build_that_was_killed_leaves_what_goes_and_one_that_runs_is_held(
     place: pathlib.Path, go_binary: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
