@@ -57,7 +57,7 @@ class _Document(NamedTuple):
     rows: List[_toml.Table]
 
 
-@functools.lru_cache(maxsize=3)
+@functools.lru_cache(maxsize=2)
 def _parse(data: bytes) -> _Document:
     # Each runner of a file is a place of its own, and asks for the whole file several times.
     text = runners.decode(data)
