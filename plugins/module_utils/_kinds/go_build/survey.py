@@ -15,11 +15,11 @@ import struct
 import threading
 import time
 from array import array
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import IO, Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from ..._core import evict as core
 from ..._core.survey import SECOND, CacheRef, Entries, Survey
-from ..._fs import dirs
+from ..._fs import dirs, identity, mounts
 from ..._fs.identity import Root
 from .. import quarantine
 from . import (
@@ -39,6 +39,7 @@ from . import (
     QUARANTINED,
     SHARD,
     TIERS,
+    looks_like,
 )
 
 _HOLDS = ("", "other owner", "findings not readable")
@@ -54,11 +55,11 @@ _A = ord("a")
 _CODES = bytes.maketrans(b"ad", bytes((0, 1)))
 _FILE_TIERS = bytes.maketrans(b"ad", bytes((ACTION, OUTPUT)))
 _FILE_PHASES = bytes.maketrans(b"ad", bytes((0, 2)))
-# Files from which on a second process takes half of the shards, and the threads of each: one waits for the disk while
-# another one computes.
+# Files from which on a second process helps, and the threads of each: one waits for the disk, another one computes.
 _LARGE = 20_000
 _THREADS = 4
 _SAMPLE = 8
+_SIZE = struct.Struct("@Q")
 # putIndexEntry: "v1", action, output, size and time.
 ACTION_TEXT = re.compile(rb"v1 [0-9a-f]{64} [0-9a-f]{64} [ \d]{20} [ \d]{20}\n\Z")
 
@@ -301,29 +302,20 @@ class _Look(_Part):
             if name == "trim.txt":
                 self.last = max(self.last, st.st_mtime_ns, self._trim_time())
         shards.sort()  # so that the rows have one order, whoever looks at them
-        half = len(shards) // 2 if self._large(shards) else len(shards)
-        other = _Helper(self.root, shards[half:]) if half < len(shards) else None
+        other = next((helper for helper in _begun if helper.looks_at(self.root, shards)), None)
+        if other is not None:
+            _begun.remove(other)
+            os.close(other.root.fd)
+        elif _is_large(self.root, shards):
+            other = _Helper(self.root, shards)
         try:
-            _in_threads(self.root, shards[:half], self._add)
-            rest = shards[half:] if other is None else other.finish(self._add)
+            seen = _in_threads(self.root, shards, _always if other is None else other.may, self._add)
+            rest = shards[seen:] if other is None else other.finish(seen, self._add)
         finally:
             if other is not None:
                 other.end()
-        _in_threads(self.root, rest, self._add)
+        _in_threads(self.root, rest, _always, self._add)
         self.quarantined = quarantine.survey(self.root.fd, "", self.root, self.entries, QUARANTINED, _OTHER_OWNER)
-
-    def _large(self, shards: List[str]) -> bool:
-        """Whether a second process pays: some milliseconds for what is as quick to look at alone."""
-        if len(shards) < 2 or len(os.sched_getaffinity(0)) < 2 or not hasattr(os, "memfd_create"):
-            return False
-        try:
-            fd = dirs.open_dir(shards[0], self.root.fd)
-        except OSError:
-            return False
-        try:
-            return len(dirs.names(fd)) * len(shards) >= _LARGE
-        finally:
-            os.close(fd)
 
     def _add(self, data: Tuple[Any, ...]) -> None:
         totals, damage, unreached, rows, many, last = data
@@ -418,13 +410,46 @@ class _Look(_Part):
         )
 
 
-def _in_threads(root: Root, shards: Sequence[str], take: Callable[[Tuple[Any, ...]], None]) -> None:
-    """Looks at *shards* and hands what each holds to *take*, in their order, never two at a time."""
+def _shards(fd: int) -> List[str]:
+    return sorted(name for name in dirs.names(fd) if SHARD.match(name) and _is_dir(name, fd))
+
+
+def _is_dir(name: str, fd: int) -> bool:
+    st = dirs.lstat_or_none(name, fd)
+    return st is not None and stat.S_ISDIR(st.st_mode)
+
+
+def _is_large(root: Root, shards: Sequence[str]) -> bool:
+    """Whether a second process pays: some milliseconds for what is as quick to look at alone."""
+    if len(shards) < 2 or len(os.sched_getaffinity(0)) < 2 or not hasattr(os, "memfd_create"):
+        return False
+    try:
+        fd = dirs.open_dir(shards[0], root.fd)
+    except OSError:
+        return False
+    try:
+        return len(dirs.names(fd)) * len(shards) >= _LARGE
+    finally:
+        os.close(fd)
+
+
+def _in_threads(
+    root: Root, shards: Sequence[str], may: Callable[[], bool], take: Callable[[Tuple[Any, ...]], None]
+) -> int:
+    """Looks at *shards* while it *may*, and hands what each holds to *take*, in their order, never two at a time.
+
+    Returns how many it has looked at.
+    """
     lock = threading.Lock()
     done: Dict[int, Tuple[Any, ...]] = {}
-    state = {"taken": 0}
+    state = {"begun": 0, "taken": 0}
 
-    def look(at: int) -> None:
+    def look() -> bool:
+        with lock:
+            at = state["begun"]
+            if at >= len(shards) or not may():
+                return False
+            state["begun"] += 1
         part = _Part(root)
         part.shard(shards[at])
         with lock:
@@ -432,24 +457,38 @@ def _in_threads(root: Root, shards: Sequence[str], take: Callable[[Tuple[Any, ..
             while state["taken"] in done:
                 take(done.pop(state["taken"]))
                 state["taken"] += 1
+        return True
+
+    def look_on(_number: int) -> None:
+        while look():
+            pass
 
     # Threads only where the disk is waited for: what lies in memory is looked at faster without them.
     waits = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
-    sample = min(_SAMPLE, len(shards))
-    for at in range(sample):
-        look(at)
-    waits = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw - waits
-    core.in_threads(look, range(sample, len(shards)), _THREADS if waits > 2 * sample else 1, lambda: False, 1)
+    if all(look() for _number in range(_SAMPLE)):
+        waits = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw - waits
+        threads = _THREADS if waits > 2 * _SAMPLE else 1
+        core.in_threads(look_on, range(threads), threads, lambda: False, 1)
+    return state["taken"]
+
+
+def _always() -> bool:
+    return True
 
 
 class _Helper:
-    """A second process that looks at some shards with the same rights, and leaves what it saw in memory."""
+    """A second process that looks at the shards from the last on, with the same rights, and leaves what it saw in
+    memory. Both processes ask :meth:`may` before each one, so that they meet somewhere, and none is looked at twice.
+    """
 
     def __init__(self, root: Root, shards: List[str]) -> None:
         self.root = root
         self.shards = shards
         self.pid = -1
         self.memory = os.memfd_create("survey", os.MFD_CLOEXEC)
+        self.leave, end = os.pipe()  # as many bytes as there are shards; who reads one may look at one
+        os.write(end, bytes(len(shards)))
+        os.close(end)
         try:
             self.pid = os.fork()
         except OSError:
@@ -458,30 +497,81 @@ class _Helper:
             status = 1
             try:
                 with os.fdopen(self.memory, "wb") as handle:
-                    _in_threads(root, shards, lambda data: marshal.dump(data, handle))
+                    _in_threads(root, shards[::-1], self.may, lambda data: _put(handle, data))
                 status = 0
             finally:
                 os._exit(status)
 
-    def finish(self, take: Callable[[Tuple[Any, ...]], None]) -> List[str]:
-        """Hands on what the other process saw; returns the shards that it did not get to: all or none."""
+    def may(self) -> bool:
+        """Whether one more shard is left for whoever asks."""
+        return bool(os.read(self.leave, 1))
+
+    def looks_at(self, root: Root, shards: Sequence[str]) -> bool:
+        """Whether these are the root and the shards."""
+        return self.root[2:] == root[2:] and self.shards == shards
+
+    def finish(self, seen: int, take: Callable[[Tuple[Any, ...]], None]) -> List[str]:
+        """Hands on what the other process saw, all but the *seen* first shards; returns those that it did not get to:
+        all or none of them.
+        """
+        left = self.shards[seen:]
         if self.pid < 0:
-            return self.shards
+            return left
         pid, self.pid = self.pid, -1
         if os.waitpid(pid, 0)[1]:
-            return self.shards
-        os.lseek(self.memory, 0, os.SEEK_SET)
-        with os.fdopen(os.dup(self.memory), "rb") as handle:
-            for _shard in self.shards:
-                take(marshal.load(handle))
+            return left
+        end = os.lseek(self.memory, 0, os.SEEK_END)
+        for _shard in left:
+            (size,) = _SIZE.unpack(os.pread(self.memory, _SIZE.size, end - _SIZE.size))
+            end -= _SIZE.size + size
+            take(marshal.loads(os.pread(self.memory, size, end)))
         return []
 
     def end(self) -> None:
         """Ends the other process where nobody waits for it any more."""
         os.close(self.memory)
+        os.close(self.leave)
         if self.pid > 0:
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
+            self.pid = -1
+
+
+def _put(handle: IO[bytes], data: Tuple[Any, ...]) -> None:
+    """Writes something down that is read from its end."""
+    words = marshal.dumps(data)
+    handle.write(words)
+    handle.write(_SIZE.pack(len(words)))
+
+
+# What was begun, and not taken yet.
+_begun: List[_Helper] = []
+
+
+def begin(path: str) -> None:
+    """Begins to look at the build cache at *path* in a second process, while this one finds out what else a run needs.
+
+    A :func:`survey` of the same root takes what was seen; whoever has begun calls :func:`end_begun` at the end. Nothing
+    begins where the path is not proven to be a build cache, or where that would not pay.
+    """
+    try:
+        root = identity.open_root(path, looks_like, KIND)
+    except (identity.Refused, OSError):
+        return
+    mount = mounts.by_id().get(root.mount)
+    shards = _shards(root.fd) if mount is not None and not mount.network else []
+    if _is_large(root, shards):
+        _begun.append(_Helper(root, shards))
+    else:
+        os.close(root.fd)
+
+
+def end_begun() -> None:
+    """Ends what :func:`begin` has begun and no survey took."""
+    while _begun:
+        helper = _begun.pop()
+        helper.end()
+        os.close(helper.root.fd)
 
 
 def link(seen: Survey) -> None:
