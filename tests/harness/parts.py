@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The parts of the test command, in order of speed."""
+"""The parts of the test command."""
 
 from __future__ import annotations
 
@@ -347,10 +347,11 @@ def _part(
     about: str,
     name: str = "",
     uses: str = "",
-    limit: int = 1800,
+    limit: int = 3600,
     alone: bool = False,
+    takes: int = 0,
 ) -> Part:
-    return Part(name or run.__name__.replace("_", "-"), about, run, uses, limit, alone)
+    return Part(name or run.__name__.replace("_", "-"), about, run, uses, limit, alone, takes)
 
 
 PARTS = [
@@ -359,28 +360,31 @@ PARTS = [
     _part(changelog, "the changelog's fragments"),
     _part(shellcheck, "likely bugs of shell scripts"),
     _part(reuse, "copyright and licence of every file"),
-    _part(mypy, "types of plugins, harness and demo, strictly"),
-    _part(docs, "documentation of modules and roles"),
-    _part(unit, "unit tests on the controller's Python, with the main ansible-core", alone=True),
-    _part(unit_oldest, "unit tests of module_utils on the oldest Python of an agent", alone=True),
-    _part(unit_newest, "unit tests of module_utils on the newest Python of an agent", alone=True),
-    _part(unit_other_core, "unit tests of modules with the other ansible-core", alone=True),
-    _part(ansible_lint, "ansible-lint's production profile"),
-    _part(demo, "the demonstration, as `make demo` runs it", alone=True),
-    _part(integration, "ansible-test integration: modules run by Ansible", uses="ansible-test", alone=True),
-    _part(faults, "crashes, races, hostile trees, and samples of the proofs", alone=True),
-    _part(proxies, "the proxy doctor against real servers and broken ones, beside what Go does", alone=True),
-    _part(secrets, "a password in every place that can hold one, and every playbook at its loudest", alone=True),
-    _part(bench, "a short sample of the benchmark: it measures, and judges nothing", alone=True),
-    _part(molecule, "Molecule scenarios on this machine", alone=True),
-    _part(on_hosts, "tests and Molecule scenarios on hosts with systemd", name="hosts"),
-    _part(importer, "the archive that Galaxy gets, judged by Galaxy's importer"),
-    _part(sanity, "ansible-test sanity with ansible-core 2.19 and all Pythons found", uses="ansible-test"),
+    _part(mypy, "types of plugins, harness and demo, strictly", takes=40),
+    _part(docs, "documentation of modules and roles", takes=30),
+    _part(unit, "unit tests on the controller's Python, with the main ansible-core", alone=True, takes=400),
+    _part(unit_oldest, "unit tests of module_utils on the oldest Python of an agent", alone=True, takes=200),
+    _part(unit_newest, "unit tests of module_utils on the newest Python of an agent", alone=True, takes=180),
+    _part(unit_other_core, "unit tests of modules with the other ansible-core", alone=True, takes=45),
+    _part(ansible_lint, "ansible-lint's production profile", takes=45),
+    _part(demo, "the demonstration, as `make demo` runs it", alone=True, takes=100),
+    _part(integration, "ansible-test integration: modules run by Ansible", uses="ansible-test", alone=True, takes=440),
+    _part(faults, "crashes, races, hostile trees, and samples of the proofs", alone=True, takes=620),
+    _part(proxies, "the proxy doctor against real servers and broken ones, beside what Go does", alone=True, takes=350),
+    _part(
+        secrets, "a password in every place that can hold one, and every playbook at its loudest", alone=True, takes=140
+    ),
+    _part(bench, "a short sample of the benchmark: it measures, and judges nothing", alone=True, takes=60),
+    _part(molecule, "Molecule scenarios on this machine", alone=True, takes=450),
+    _part(on_hosts, "tests and Molecule scenarios on hosts with systemd", name="hosts", takes=780),
+    _part(importer, "the archive that Galaxy gets, judged by Galaxy's importer", takes=60),
+    _part(sanity, "ansible-test sanity with ansible-core 2.19 and all Pythons found", uses="ansible-test", takes=150),
     _part(
         sanity_newest_core,
         "ansible-test sanity with ansible-core 2.21: validate-modules and import",
         name="sanity-2.21",
         uses="ansible-test",
+        takes=60,
     ),
 ]
 
