@@ -8,6 +8,10 @@ from __future__ import annotations
 import os
 import stat
 import time
+from array import array
+from bisect import bisect_left
+from functools import partial
+from itertools import compress
 from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from .._core import plan as planner
@@ -81,26 +85,23 @@ def disks(caches: Sequence[find.Cache]) -> Dict[int, planner.Disk]:
 
 def ages(seen: Survey, now: int) -> List[Dict[str, Any]]:
     """Entries and bytes by age of last use; the last class holds what is older, ``future`` what is dated after now."""
-    bounds = [now - seconds * SECOND for _name, seconds in _AGES]
-    names = ["future"] + ["< %s" % name for name, _s in _AGES] + [">= %s" % _AGES[-1][0]]
-    counts = [[0, 0] for _number in names]
-    used, freed, tier = seen.entries.used, seen.entries.freed, seen.entries.tier
+    names = [">= %s" % _AGES[-1][0]] + ["< %s" % name for name, _s in reversed(_AGES)] + ["future"]
+    # What was used at a bound is older than it says, so that it belongs to the class before.
+    bounds = [now - seconds * SECOND for _name, seconds in reversed(_AGES)] + [now + 300 * SECOND]
     expires = [one.expires for one in seen.tiers]
-    for row in range(len(seen.entries)):
-        if expires[tier[row]]:
-            continue
-        last = used[row]
-        if last > now + 300 * SECOND:
-            at = 0
-        else:
-            at = 1
-            for bound in bounds:
-                if last > bound:
-                    break
-                at += 1
-        counts[at][0] += 1
-        counts[at][1] += freed[row]
-    return [{"age": name, "entries": c[0], "bytes": c[1]} for name, c in zip(names, counts) if c[0]]
+    used, freed = seen.entries.used, seen.entries.freed
+    if any(expires):
+        stays = seen.entries.tier.tobytes().translate(bytes(not end for end in expires) + bytes(256 - len(expires)))
+        if stays.count(1) < len(stays):
+            used, freed = array("q", compress(used, stays)), array("q", compress(freed, stays))
+    classes = bytes(map(partial(bisect_left, bounds), used))
+    found = []
+    for at in reversed(range(len(names))):
+        count = classes.count(at)
+        if count:
+            mine = classes.translate(bytes(at) + b"\1" + bytes(255 - at))
+            found.append({"age": names[at], "entries": count, "bytes": sum(compress(freed, mine))})
+    return found
 
 
 def data(cache: find.Cache, seen: Survey, now: int, details: bool = True) -> Dict[str, Any]:

@@ -160,23 +160,16 @@ class _Part:
             self._own(own)
             # Where root has built with the user's cache, root's rights are needed; for others' folders nobody's are.
             hold = 0 if own.st_uid == self.root.uid else _AS_ROOT if own.st_uid == os.geteuid() == 0 else _OTHER_OWNER
-            lstat = os.stat
-            names: List[str] = []
-            stats: List[os.stat_result] = []
+            names, stats = self._listed(shard, fd)
             others: List[Tuple[str, os.stat_result]] = []
-            for name in os.listdir(fd):
-                try:
-                    st = lstat(name, dir_fd=fd, follow_symlinks=False)
-                except FileNotFoundError:
-                    continue
-                except OSError as exc:
-                    self.unreached.append({"path": _shown(shard + "/" + name), "why": os.strerror(exc.errno or 0)})
-                    continue
-                if st[0] & _TYPE == _REGULAR and len(name) == 66:
-                    names.append(name)
-                    stats.append(st)
-                else:
-                    others.append((name, st))
+            if any(mode & _TYPE != _REGULAR for mode in {st[0] for st in stats}) or set(map(len, names)) - {66}:
+                every, names, stats = list(zip(names, stats)), [], []
+                for name, st in every:
+                    if st[0] & _TYPE == _REGULAR and len(name) == 66:
+                        names.append(name)
+                        stats.append(st)
+                    else:
+                        others.append((name, st))
             packed = _packed(shard, names)
             if packed is None:  # something among them only looks like an entry
                 strange = [at for at, name in enumerate(names) if ENTRY.match(name) is None or name[:2] != shard]
@@ -190,6 +183,28 @@ class _Part:
                 self._other(shard, name, st, fd, hold)
         finally:
             os.close(fd)
+
+    def _listed(self, shard: str, fd: int) -> Tuple[List[str], List[os.stat_result]]:
+        """The names in a shard that are still there, and each one's own stat."""
+        try:
+            with os.scandir(fd) as listing:
+                found = list(listing)
+            return [entry.name for entry in found], [entry.stat(follow_symlinks=False) for entry in found]
+        except OSError:
+            pass  # one by one, to leave out what has vanished, and to tell of what cannot be looked at
+        names: List[str] = []
+        stats: List[os.stat_result] = []
+        for name in os.listdir(fd):
+            try:
+                st = os.stat(name, dir_fd=fd, follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            except OSError as exc:
+                self.unreached.append({"path": _shown(shard + "/" + name), "why": os.strerror(exc.errno or 0)})
+                continue
+            names.append(name)
+            stats.append(st)
+        return names, stats
 
     def _files(
         self, shard: str, names: List[str], stats: List[os.stat_result], packed: Tuple[bytes, bytes], hold: int
