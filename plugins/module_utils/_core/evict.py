@@ -119,6 +119,21 @@ class Outcome:
             self.inodes += inodes
             self._tell(self.evicted, self.freed, self.inodes)
 
+    def went_all(self, rows: Sequence[int], freed: int) -> None:
+        """Counts the eviction of the survey's *rows*, an inode each, which gave back *freed* bytes together."""
+        if not rows:
+            return
+        with self._lock:
+            at = max(rows) >> 3
+            if at >= len(self.gone):
+                self.gone.extend(bytes(max(at + 1 - len(self.gone), 4096)))
+            for row in rows:
+                self.gone[row >> 3] |= 1 << (row & 7)
+            self.evicted += len(rows)
+            self.freed += freed
+            self.inodes += len(rows)
+            self._tell(self.evicted, self.freed, self.inodes)
+
     def skip(self, reason: str, path: str, amount: int, detail: str = "") -> None:
         """Counts one planned entry that stays, with the reason; the first hundred are returned by name."""
         with self._lock:
@@ -231,13 +246,18 @@ def in_threads(
     return state["next"]
 
 
+def alone(job: Job) -> bool:
+    """Whether every tool that may use the cache would be seen, and none runs."""
+    seen = job.scan()
+    return seen.complete and not seen.who and job.local
+
+
 def settle(job: Job, seconds: float) -> None:
     """Lets tools that had found what has just gone mark, or take, what belongs to it.
 
     Where every tool that may have is seen, and none runs, nobody needs the pause: who starts now finds it gone.
     """
-    seen = job.scan()
-    if seen.who or not seen.complete or not job.local:
+    if not alone(job):
         time.sleep(min(seconds, max(0.0, job.deadline - time.monotonic())))
 
 

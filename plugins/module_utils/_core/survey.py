@@ -139,6 +139,10 @@ class Entries:
         with memoryview(self._blob) as view, view.cast("I") as words:
             return array("I", words[:: _DIGEST // 4])
 
+    def firsts(self) -> bytes:
+        """The first byte of each digest; only for entries with suffixes, 0 for other keys."""
+        return bytes(self._blob[::_DIGEST])
+
     def _put_key(self, key: bytes) -> None:
         if not self._suffixes:
             self._blob += key

@@ -10,24 +10,31 @@ import stat
 import threading
 import time
 from array import array
-from typing import Callable, Dict, List, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 from ..._core import evict as core
 from ..._core.evict import Job, Outcome
 from ..._core.plan import CachePlan
-from ..._fs import dirs
+from ..._fs import crew, dirs
 from ..._fs.identity import Root
 from .. import quarantine
 from . import ASIDE, EXECUTABLE, LEFTOVER, OUTPUT, QUARANTINED
 
 _SETTLE = 1.0
 _ASIDE_AT_ONCE = 64
-# Outputs that may go below the floor between two looks for running Go tools.
+# Outputs that may go between two looks for running Go tools.
 _LEAVE = 1000
+# From so many entries on an idle agent's cache is cleaned as fast as the file system can: by a process for each
+# processor, up to so many, each with more threads than processors, because they mostly wait for its journal.
+_MANY = 4000
+_MEMBERS = 4
+_MEMBER_THREADS = 16
 # Entries go folder by folder, so that no two threads wait for the lock of the same one, but in slices that keep their
 # order: each slice has about this many entries for each of the 256 folders.
 _PIECE = 32
 _WAVE = 256 * _PIECE
+_SHARDS = ["%02x" % number for number in range(256)]
+_FOLDERS = (EXECUTABLE, QUARANTINED)
 # Folders, and rows in each.
 _Batch = List[Tuple[str, "array[int]"]]
 
@@ -44,22 +51,20 @@ def apply(root: Root, plan: CachePlan, job: Job) -> Outcome:
 
 
 class _Leave:
-    """Leave to evict below the floor, a thousand entries at a time, each after a look for running Go tools."""
+    """Leave to evict what a build may use unseen, a thousand entries at a time, each after a look for Go tools."""
 
     def __init__(self, scan: Callable[[], core.Activity]) -> None:
         self._scan = scan
-        self._lock = threading.Lock()
         self._left = 0
-        self._busy = False
+        self.busy = False
 
     def take(self, count: int) -> bool:
-        """Whether *count* entries may go now; never again once a tool was seen."""
-        with self._lock:
-            if self._left < count and not self._busy:
-                self._busy = bool(self._scan().who)
-                self._left = max(_LEAVE, count)
-            self._left -= count
-            return not self._busy
+        """Whether *count* entries may go now; never again once a tool was seen. For one thread at a time."""
+        if self._left < count and not self.busy:
+            self.busy = bool(self._scan().who)
+            self._left = max(_LEAVE, count)
+        self._left -= count
+        return not self.busy
 
 
 class _Eviction:
@@ -68,7 +73,7 @@ class _Eviction:
         self.plan = plan
         self.job = job
         self.entries = plan.survey.entries
-        self.out = Outcome(job.tell)
+        self.out = Outcome(self._tell)
         self._fds: Dict[str, int] = {}
         self._lock = threading.Lock()
         self._shelf = quarantine.Shelf(root.fd, root, job.aside) if job.aside else None
@@ -76,6 +81,9 @@ class _Eviction:
         self._kept: Set[int] = set()
         self._not_kept: Dict[int, str] = {}
         self.stayed = 0
+        # The plain files of the first and the last phase, in pieces that are known before there is a crew.
+        self._batch: _Batch = []
+        self._crew: Optional[crew.Crew] = None
         # File systems stamp with the time of the last tick (CONFIG_HZ), some milliseconds behind the clock.
         self.begun = time.time_ns() - 20_000_000
 
@@ -85,7 +93,9 @@ class _Eviction:
             phases[self.entries.phase[row]].append(row)
         try:
             self._keep_findings(phases[0])
-            if not self._by_folder(phases[0], self._evict_files):
+            actions, outputs = self._line_up(phases[0]), self._line_up(phases[2])
+            self._muster()
+            if not self._actions(*actions):
                 self._cut(phases[1] + phases[2])
                 return
             self.job.step("actions")
@@ -96,16 +106,120 @@ class _Eviction:
             if phases[2] and not self._may_take_outputs(phases[2]):
                 return
             self.job.step("quiet")
-            self._outputs(phases[2])
+            self._outputs(*outputs)
             self._mend(phases[2])
             self.job.step("outputs")
         finally:
-            for fd in self._fds.values():
-                if fd >= 0:
-                    os.close(fd)
-            if self._shelf is not None:
-                self._shelf.close()
-            quarantine.drop_empty(self.root.fd)
+            try:
+                self._dismiss()
+            finally:
+                self._close()
+
+    def _close(self) -> None:
+        for fd in self._fds.values():
+            if fd >= 0:
+                os.close(fd)
+        if self._shelf is not None:
+            self._shelf.close()
+        quarantine.drop_empty(self.root.fd)
+
+    def _line_up(self, rows: Sequence[int]) -> Tuple[range, array[int]]:
+        """Adds the plain files among *rows* to the batch; returns where in it they are, and the other rows."""
+        tier = self.entries.tier
+        begin = len(self._batch)
+        self._batch += self._pieces(array("i", (row for row in rows if tier[row] not in _FOLDERS)))
+        return range(begin, len(self._batch)), array("i", (row for row in rows if tier[row] in _FOLDERS))
+
+    def _muster(self) -> None:
+        """Gets a crew where many entries go and nobody builds who would feel it."""
+        members = min(len(os.sched_getaffinity(0)), _MEMBERS)
+        many = sum(len(rows) for _shard, rows in self._batch) >= _MANY
+        if self._shelf is not None or members < 2 or not many or not hasattr(os, "memfd_create"):
+            return
+        seen = self.job.scan()
+        if seen.who or not (seen.complete or self.plan.idle):
+            return
+        for shard, _rows in self._batch:
+            self._shard(shard)  # a member could not ask for the mount of what it opens
+        try:
+            self._crew = crew.Crew(members, _MEMBER_THREADS, self._enlist)
+        except OSError:
+            pass  # there are no more processes to be had: alone, then
+
+    def _enlist(self, publish: Callable[[int, int, int, int], None]) -> Tuple[Callable[[int], None], Callable[[], Any]]:
+        """What a member of the crew does; it counts for itself."""
+        self._crew = None
+        self.out = out = Outcome()
+        lock = threading.Lock()
+
+        def work(piece: int) -> None:
+            try:
+                self._evict_piece(piece)
+            finally:
+                with lock:
+                    publish(out.evicted, out.freed, out.inodes, self.stayed)
+
+        return work, lambda: {"out": out.data(), "stayed": self.stayed}
+
+    def _dismiss(self) -> None:
+        """Takes over what the crew has done. Raises MemberDied."""
+        if self._crew is None:
+            return
+        gang, self._crew = self._crew, None
+        try:
+            told = gang.finish()
+        except crew.MemberDied:
+            self.out.evicted, self.out.freed, self.out.inodes = self._sums(gang)
+            raise
+        for one in told:
+            self.out.add(Outcome.of(one["out"]))
+            self.stayed += one["stayed"]
+
+    def _sums(self, gang: crew.Crew) -> Tuple[int, int, int]:
+        evicted, freed, inodes, _stayed = gang.counts()
+        return self.out.evicted + evicted, self.out.freed + freed, self.out.inodes + inodes
+
+    def _tell(self, evicted: int, freed: int, inodes: int) -> None:
+        self.job.tell(*((evicted, freed, inodes) if self._crew is None else self._sums(self._crew)))
+
+    def _work_off(self, pieces: range, leave: Optional[_Leave] = None) -> int:
+        """Evicts *pieces* of the batch, in their order; returns the first one that was not begun."""
+        if self._crew is not None:
+            return self._together(self._crew, pieces, leave)
+
+        def stop() -> bool:
+            return self.job.late() or (leave is not None and not leave.take(_PIECE))
+
+        return pieces.start + core.in_threads(self._evict_piece, pieces, self.job.threads, stop, 1)
+
+    def _together(self, gang: crew.Crew, pieces: range, leave: Optional[_Leave]) -> int:
+        at = pieces.start
+        while at < pieces.stop and not self.job.late():
+            end = min(at + _LEAVE // _PIECE, pieces.stop)
+            if leave is not None and not leave.take((end - at) * _PIECE):
+                break
+            gang.hand(range(at, end))
+            at = end
+            gang.wait(_LEAVE // _PIECE)
+            self._tell(0, 0, 0)
+        gang.wait()
+        return at
+
+    def _evict_piece(self, piece: int) -> None:
+        shard, rows = self._batch[piece]
+        self._evict_files(self._shard(shard), rows)
+
+    def _actions(self, pieces: range, others: Sequence[int]) -> bool:
+        """The first phase; False where the time limit cut rows off."""
+        begun = self._work_off(pieces)
+        self._cut(self._rows(range(begun, pieces.stop)))
+        return self._by_folder(others, self._evict_files) and begun == pieces.stop
+
+    def _rows(self, pieces: range) -> array[int]:
+        rows = array("i")
+        for piece in pieces:
+            rows += self._batch[piece][1]
+        return rows
 
     def _keep_findings(self, actions: Sequence[int]) -> None:
         """Puts a second name of all findings into the quarantine before their facts come there.
@@ -132,15 +246,16 @@ class _Eviction:
     def _pieces(self, rows: Sequence[int]) -> _Batch:
         """Splits rows into pieces of one folder each, neighbours in different folders, roughly in the rows' order."""
         pieces: _Batch = []
-        key = self.entries.key
+        firsts, tier = self.entries.firsts(), self.entries.tier
         for at in range(0, len(rows), _WAVE):
-            wave: Dict[bytes, array[int]] = {}
+            wave: Dict[str, array[int]] = {}
             for row in rows[at : at + _WAVE]:
-                shard = key(row)[:2]
+                named = tier[row] == LEFTOVER or tier[row] == QUARANTINED  # not by a digest
+                shard = self._path(row)[:2] if named else _SHARDS[firsts[row]]
                 found = wave.get(shard)
                 if found is None or len(found) >= _PIECE:
                     found = wave[shard] = array("i")
-                    pieces.append((shard.decode(), found))
+                    pieces.append((shard, found))
                 found.append(row)
         return pieces
 
@@ -175,11 +290,12 @@ class _Eviction:
         return self.entries.key(row).decode()
 
     def _may_take_outputs(self, rows: Sequence[int]) -> bool:
-        if self.plan.idle and self.stayed:
+        stayed = self.stayed + (self._crew.counts()[3] if self._crew is not None else 0)
+        if self.plan.idle and stayed:
             # Without the margin of an hour an output may belong to one of the actions that stayed.
             for row in rows:
                 self.out.skip(core.GUARDED, self._path(row), self.entries.freed[row])
-            self.out.note("%d actions were used since: the outputs stay for the next run" % self.stayed)
+            self.out.note("%d actions were used since: the outputs stay for the next run" % stayed)
             return False
         if self.job.below_floor and not core.wait_quiet(self.job):
             self._busy(rows)
@@ -187,51 +303,56 @@ class _Eviction:
         return True
 
     def _busy(self, rows: Sequence[int]) -> None:
+        if not rows:
+            return
         for row in rows:
             self.out.skip(core.BUSY, self._path(row), self.entries.freed[row])
         self.out.note("Go tools are running: the outputs that are left stay for the next run")
 
-    def _outputs(self, rows: Sequence[int]) -> None:
+    def _outputs(self, pieces: range, others: Sequence[int]) -> None:
         """Takes the outputs, in one of two ways.
 
-        Below the floor use leaves no trace, so they go only while no Go tool runs, looked at before each slice.
+        Where use leaves no trace (below the floor), or where every Go tool would be seen and none runs, they go only
+        while none does, looked at before each thousand.
 
-        Else a command that found an action before it went marks the output within milliseconds: the pause lets it.
-        One that makes an output anew reads the old file first, at any moment, also between our look and the unlink.
-        So a file is renamed aside, looked at again, and given its name back if somebody has read or marked it.
+        Else, and from when a tool is seen, a command that found an action before it went marks the output within
+        milliseconds: the pause lets it. One that makes an output anew reads the old file first, at any moment, also
+        between our look and the unlink. So a file is renamed aside, looked at again, and given its name back if
+        somebody has read or marked it.
         """
-        if self.job.below_floor:
-            leave = _Leave(self.job.scan)
-
-            def with_leave(fd: int, mine: array[int]) -> None:
-                if leave.take(len(mine)):
-                    self._evict_files(fd, mine)
+        leave = _Leave(self.job.scan) if self.job.below_floor or core.alone(self.job) else None
+        begun = pieces.start if leave is None else self._work_off(pieces, leave)
+        rest = self._rows(range(begun, pieces.stop))
+        if leave is not None and self.job.below_floor:
+            for row in others:
+                if rest or self.job.late() or not leave.take(1):
+                    rest.append(row)
                 else:
-                    self._busy(mine)
-
-            self._by_folder(rows, with_leave)
+                    self._evict_files(self._shard(self._path(row)[:2]), (row,))
+            (self._busy if leave.busy else self._cut)(rest)
             return
-        if not rows:
-            return
-        core.settle(self.job, _SETTLE)
+        if rest and not self.job.late():
+            core.settle(self.job, _SETTLE)
         tier = self.entries.tier
         batches: List[_Batch] = []
         room = 0
-        for piece in self._pieces(array("i", (row for row in rows if tier[row] == OUTPUT))):
+        for piece in self._pieces(array("i", (row for row in rest if tier[row] == OUTPUT))):
             if room < len(piece[1]):
                 batches.append([])
                 room = _ASIDE_AT_ONCE
             batches[-1].append(piece)
             room -= len(piece[1])
         self._batches(batches, self._aside)
-        self._by_folder(array("i", (row for row in rows if tier[row] != OUTPUT)), self._evict_files)
+        self._by_folder(
+            array("i", (row for row in rest if tier[row] != OUTPUT)) + array("i", others), self._evict_files
+        )
 
     def _aside(self, batch: _Batch) -> None:
         renamed = []
         rename = os.rename
         for fd, row in ((self._shard(shard), row) for shard, rows in batch for row in rows):
-            name = None if self._stays_with(row) else self._look(row, fd)[0]
-            if name is None:
+            name = self._path(row)[3:]
+            if self._stays_with(row) or self._look(row, fd, name) is None:
                 continue
             try:
                 rename(name, name + ASIDE, src_dir_fd=fd, dst_dir_fd=fd)
@@ -345,25 +466,24 @@ class _Eviction:
                 self._drop(finding)
                 self.out.note("an action that came back while its findings went was dropped too")
 
-    def _look(self, row: int, fd: int) -> Tuple[Optional[str], Optional[os.stat_result]]:
-        """The last look at an entry before it goes: its name and stat, or None for both with the reason counted."""
+    def _look(self, row: int, fd: int, name: str) -> Optional[os.stat_result]:
+        """The last look at an entry before it goes; None where it stays, with the reason counted."""
         if fd < 0:
             self._stay(core.CHANGED, row, "its folder is no longer a plain directory of this cache")
-            return None, None
+            return None
         entries = self.entries
-        name = entries.key(row)[3:].decode()
         try:
             st = os.stat(name, dir_fd=fd, follow_symlinks=False)
         except FileNotFoundError:
             self.out.skip(core.GONE, self._path(row), entries.freed[row])
-            return None, None
+            return None
         if st.st_ino != entries.inode[row] or stat.S_ISDIR(st.st_mode) != (entries.tier[row] == EXECUTABLE):
             self._stay(core.CHANGED, row)
         elif self._used(row, st):
             self._stay(core.USED, row)
         else:
-            return name, st
-        return None, None
+            return st
+        return None
 
     def _stay(self, reason: str, row: int, detail: str = "") -> None:
         self.stayed += 1
@@ -374,19 +494,47 @@ class _Eviction:
         self._stay(reason, row, os.strerror(exc.errno or 0))
 
     def _evict_files(self, fd: int, rows: Sequence[int]) -> None:
-        guard = self.entries.guard
-        for row in rows:
-            if row in self._not_kept:
-                self._stay(core.ERROR, row, "its findings cannot be kept with it: %s" % self._not_kept[row])
-            elif guard[row] < 0 or not self._stays_with(row):
-                self._evict(row, fd)
+        guard, tier = self.entries.guard, self.entries.tier
+        gone: List[int] = []
+        freed = 0
+        try:
+            for row, path in zip(rows, self.entries.texts(rows)):
+                if row in self._not_kept:
+                    self._stay(core.ERROR, row, "its findings cannot be kept with it: %s" % self._not_kept[row])
+                elif guard[row] >= 0 and self._stays_with(row):
+                    continue
+                elif self._shelf is not None or tier[row] in _FOLDERS:
+                    self._evict(row, fd)
+                else:
+                    amount = self._unlink(row, fd, path[3:])
+                    if amount >= 0:
+                        gone.append(row)
+                        freed += amount
+        finally:
+            self.out.went_all(gone, freed)
+
+    def _unlink(self, row: int, fd: int, name: str) -> int:
+        """Removes an entry that is a file; returns the bytes given back, or -1 where it stays (counted)."""
+        st = self._look(row, fd, name)
+        if st is None:
+            return -1
+        try:
+            os.unlink(name, dir_fd=fd)
+        except FileNotFoundError:
+            self.out.skip(core.GONE, self._path(row), self.entries.freed[row])
+        except OSError as exc:
+            self._failed(row, exc)
+        else:
+            return dirs.freed_by_unlink(st)
+        return -1
 
     def _evict(self, row: int, fd: int) -> None:
         if self.entries.tier[row] == QUARANTINED:
             self._end_quarantine(row)
             return
-        name, st = self._look(row, fd)
-        if name is None or st is None:
+        name = self._path(row)[3:]
+        st = self._look(row, fd, name)
+        if st is None:
             return
         try:
             if self.entries.tier[row] == EXECUTABLE:
