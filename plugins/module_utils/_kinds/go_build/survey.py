@@ -15,6 +15,7 @@ import struct
 import threading
 import time
 from array import array
+from itertools import compress
 from typing import IO, Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from ..._core import evict as core
@@ -60,6 +61,9 @@ _LARGE = 20_000
 _THREADS = 4
 _SAMPLE = 8
 _SIZE = struct.Struct("@Q")
+# Actions from which on two processes compute their dependents' keys, and how many are computed at once.
+_MANY = 10_000
+_AT_ONCE = 4096
 # putIndexEntry: "v1", action, output, size and time.
 ACTION_TEXT = re.compile(rb"v1 [0-9a-f]{64} [0-9a-f]{64} [ \d]{20} [ \d]{20}\n\Z")
 
@@ -434,9 +438,13 @@ def _is_dir(name: str, fd: int) -> bool:
     return st is not None and stat.S_ISDIR(st.st_mode)
 
 
+def _may_fork() -> bool:
+    return len(os.sched_getaffinity(0)) > 1 and hasattr(os, "memfd_create")
+
+
 def _is_large(root: Root, shards: Sequence[str]) -> bool:
     """Whether a second process pays: some milliseconds for what is as quick to look at alone."""
-    if len(shards) < 2 or len(os.sched_getaffinity(0)) < 2 or not hasattr(os, "memfd_create"):
+    if len(shards) < 2 or not _may_fork():
         return False
     try:
         fd = dirs.open_dir(shards[0], root.fd)
@@ -669,26 +677,68 @@ def _dependents(entries: Entries) -> List[Tuple[int, int]]:
 
     Nearly all of the computed keys are not there: a table over the first bits of those that are tells most of that.
     """
-    import hashlib  # slow to load: a survey alone does without
-
-    heads, tier, digest = entries.heads(), entries.tier, entries.digest
-    actions = array("I", (row for row in range(len(entries)) if tier[row] == ACTION))
-    bits = min(max(16, (len(actions) * 64).bit_length()), 27)
+    actions = array("I", compress(range(len(entries)), map(ACTION.__eq__, entries.tier)))
+    heads, digest = entries.heads(), entries.digest
+    bits = min(max(16, (len(actions) * 32).bit_length()), 25)
     shift = 32 - bits
-    there = bytearray(1 << (bits - 3))
+    there = bytearray(1 << bits)
     for row in actions:
-        at = heads[row] >> shift
-        there[at >> 3] |= 1 << (at & 7)
-    sha256, first = hashlib.sha256, struct.Struct("=I").unpack_from
-    wanted: Dict[bytes, int] = {}
-    for row in actions:
-        parent = b"subkey:" + digest(row)
-        for word in DEPENDENT:
-            key = sha256(parent + word).digest()
-            at = first(key)[0] >> shift
-            if there[at >> 3] >> (at & 7) & 1:
-                wanted[key] = row
+        there[heads[row] >> shift] = 1
+
+    def part(number: int) -> Dict[bytes, int]:
+        return _computed(entries, actions[number::2], there, shift)
+
+    wanted, more = _in_two(part) if len(actions) >= _MANY and _may_fork() else (part(0), part(1))
+    wanted.update(more)
+    first = struct.Struct("=I").unpack_from
     marked = {first(key)[0] for key in wanted}
     found = [(wanted[digest(row)], row) for row in actions if heads[row] in marked and digest(row) in wanted]
     found.sort()
     return found
+
+
+def _computed(entries: Entries, actions: array[int], there: bytearray, shift: int) -> Dict[bytes, int]:
+    """Keys of what may hang on *actions*, each with its row: those whose first bits are among those that are there."""
+    import hashlib  # slow to load: a survey alone does without
+
+    sha256, digest, count = hashlib.sha256, entries.digest, len(DEPENDENT)
+    wanted: Dict[bytes, int] = {}
+    for start in range(0, len(actions), _AT_ONCE):
+        rows = actions[start : start + _AT_ONCE]
+        parents = [b"subkey:" + digest(row) for row in rows]
+        keys = [sha256(parent + word).digest() for parent in parents for word in DEPENDENT]
+        heads = array("I", b"".join(keys))[:: 32 // 4]
+        for at in compress(range(len(keys)), [there[head >> shift] for head in heads]):
+            wanted[keys[at]] = rows[at // count]
+    return wanted
+
+
+def _in_two(part: Callable[[int], Dict[bytes, int]]) -> Tuple[Dict[bytes, int], Dict[bytes, int]]:
+    """Both parts; the second one from a second process, where that comes to its end."""
+    memory = os.memfd_create("keys", os.MFD_CLOEXEC)
+    pid = -1
+    try:
+        try:
+            pid = os.fork()
+        except OSError:
+            return part(0), part(1)
+        if pid == 0:
+            status = 1
+            try:
+                with os.fdopen(memory, "wb") as handle:
+                    marshal.dump(part(1), handle)
+                status = 0
+            finally:
+                os._exit(status)
+        mine = part(0)
+        other, pid = pid, -1
+        if os.waitpid(other, 0)[1]:
+            return mine, part(1)
+        os.lseek(memory, 0, os.SEEK_SET)
+        with os.fdopen(os.dup(memory), "rb") as handle:
+            return mine, marshal.load(handle)
+    finally:
+        os.close(memory)
+        if pid > 0:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)

@@ -220,3 +220,28 @@ def test_nothing_is_begun_for_what_is_no_large_build_cache(
     module.begin(str(cache.path))
     assert children == []
     assert module._begun == []
+
+
+@pytest.mark.parametrize("how", ["two processes", "no fork", "killed"])
+def test_what_hangs_on_an_action_is_found_by_two_processes_as_by_one(
+    cache: synthetic.Build, children: List[int], monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    seen = cache.survey()
+    alone = module._dependents(seen.entries)
+    assert len(alone) == 40
+    assert len(children) == 1  # the survey's
+    monkeypatch.setattr(module, "_MANY", 0)
+    real = os.fork
+
+    def fork() -> int:
+        if how == "no fork":
+            raise BlockingIOError
+        pid = real()
+        if pid == 0 and how == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return pid
+
+    monkeypatch.setattr(os, "fork", fork)
+    assert module._dependents(seen.entries) == alone
+    assert len(children) == (1 if how == "no fork" else 2)
+    assert all(map(gone, children))
