@@ -598,8 +598,9 @@ def _pressure(works: Sequence[_Work], policy: Policy, context: Context, notes: L
                 notes.append(text % (amount, where))
 
 
-def make(surveys: Sequence[Survey], policy: Policy, context: Context) -> Plan:
-    """The plan for *surveys* under *policy*. Pure; O(n log n) in the number of entries.
+def make(surveys: Sequence[Survey], policy: Policy, context: Context, digested: bool = True) -> Plan:
+    """The plan for *surveys* under *policy*. Pure; O(n log n) in the number of entries. Its digest is left empty where
+    it is not to be *digested*.
 
     Ages count back from the newest sign of a build on the agent (never from later than ``context.now``), so that a
     holiday, or a clock that was set a year ahead, ages nothing; the floor counts from now.
@@ -622,7 +623,7 @@ def make(surveys: Sequence[Survey], policy: Policy, context: Context) -> Plan:
     _pressure(active, policy, context, notes)
     caches = tuple(_finish(work, work in active) for work in works)
     plan = Plan(caches, policy, bool(active) or not works, tuple(notes), "")
-    return plan._replace(digest=digest(plan))
+    return plan._replace(digest=digest(plan)) if digested else plan
 
 
 def _unmatched(works: Sequence[_Work], policy: Policy) -> Iterator[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import time
 from typing import IO, List, Tuple
 
@@ -18,6 +19,8 @@ _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 _SUFFIX = ".jsonl"
 _KEPT = 20
 _DAYS = 30
+# Evictions from which on a process of its own computes the digest.
+_LONG = 20_000
 
 
 class NoPlan(ValueError):
@@ -92,6 +95,55 @@ def _tidy(folder: str) -> None:
     for number, (moment, name) in enumerate(_saved(folder)):
         if number >= _KEPT or moment < oldest or ".tmp-" in name:
             os.unlink(os.path.join(folder, name))
+
+
+class Digest:
+    """A plan's digest, computed by another process where the plan is a long one; whoever made it calls ``end``."""
+
+    def __init__(self, plan: planner.Plan) -> None:
+        self._plan = plan
+        self._pid = -1
+        if plan.entries < _LONG or len(os.sched_getaffinity(0)) < 2:
+            return
+        self._fd, end = os.pipe()
+        try:
+            self._pid = os.fork()
+        except OSError:
+            os.close(self._fd)
+        if self._pid == 0:
+            status = 1
+            try:
+                for name in os.listdir("/proc/self/fd"):
+                    if int(name) > 2 and int(name) != end:
+                        _close(int(name))  # so that no lock of its maker's outlasts that one
+                os.write(end, planner.digest(plan).encode("ascii"))
+                status = 0
+            finally:
+                os._exit(status)
+        os.close(end)
+
+    def get(self) -> str:
+        """The digest."""
+        if self._pid > 0:
+            digits = os.read(self._fd, 64).decode("ascii")
+            if len(digits) == 64:
+                return digits
+        return planner.digest(self._plan)
+
+    def end(self) -> None:
+        """Ends the other process."""
+        if self._pid > 0:
+            os.close(self._fd)
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+            self._pid = -1
+
+
+def _close(fd: int) -> None:
+    try:
+        os.close(fd)
+    except OSError:
+        pass  # the one that listed the descriptors
 
 
 def open_saved(digest: str) -> IO[bytes]:

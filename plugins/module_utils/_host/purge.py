@@ -125,13 +125,23 @@ class _Purge:
             self.notes.append(text % (len(mine) - len(near), len(mine)))
         self.needed = self._needed()
         self.record.look(list(surveys.values()), self._unneeded)
-        plan = self._plan(list(surveys.values()), mine, disks, saved)
+        applies = not self.options.check and not self.options.save
+        # Nothing but the result asks for its digest: another process computes that during the eviction.
+        later = applies and saved is None and not self.policy.quarantine
+        plan = self._plan(list(surveys.values()), mine, disks, saved, not later)
         self.aside = self._quarantine(plan, disks)
         kept = plans.save(plan) if self.options.save and not self.options.check else ""
-        if not self.options.check and not self.options.save:
-            for cache, steps in ((c, p) for c in mine for p in plan.caches if p.survey.cache.path == c.root.path):
-                if steps.rows:
-                    self._apply(cache, steps)
+        if applies:
+            digest = plans.Digest(plan) if later else None
+            try:
+                for cache, steps in ((c, p) for c in mine for p in plan.caches if p.survey.cache.path == c.root.path):
+                    if steps.rows:
+                        self._apply(cache, steps)
+                if digest is not None:
+                    plan = plan._replace(digest=digest.get())
+            finally:
+                if digest is not None:
+                    digest.end()
         result = self._result(mine, disks, plan, look.unreached(self.host.caches, others))
         result.update(plan_file=kept, plan=list(planner.document(plan)) if self.options.whole else [])
         if surveys:
@@ -148,10 +158,11 @@ class _Purge:
         mine: Sequence[find.Cache],
         disks: Mapping[int, planner.Disk],
         saved: Optional[Iterable[bytes]],
+        digested: bool,
     ) -> planner.Plan:
         context = self._context(mine, disks)
         if saved is None:
-            return planner.make(surveys, self._policy(), context)
+            return planner.make(surveys, self._policy(), context, digested)
         return planner.from_saved(surveys, self._policy(), context, saved, self.options.saved or "")
 
     def _look_around(self, caches: Sequence[find.Cache]) -> running.Scan:
@@ -441,8 +452,12 @@ def _for_quarantine(steps: planner.CachePlan) -> int:
 
 def _largest(plan: planner.Plan) -> List[Dict[str, Any]]:
     """The twenty evictions that give back most."""
-    every = ((steps.survey.entries.freed[row], at, steps) for steps in plan.caches for at, row in enumerate(steps.rows))
-    found = heapq.nlargest(_LARGEST, every, key=lambda item: item[0])
+    found = []
+    for steps in plan.caches:
+        freed = array("q", map(steps.survey.entries.freed.__getitem__, steps.rows))
+        least = min(heapq.nlargest(_LARGEST, freed), default=0)
+        found += [(amount, at, steps) for at, amount in enumerate(freed) if amount >= least]
+    found = heapq.nlargest(_LARGEST, found, key=lambda item: item[0])
     return [dict(planner.entry(steps, at), cache=steps.survey.cache.path) for _freed, at, steps in found]
 
 

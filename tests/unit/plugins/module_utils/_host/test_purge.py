@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import threading
 import time
@@ -20,7 +21,7 @@ from ansible_collections.gofleet.cache.plugins.module_utils._core import policy 
 from ansible_collections.gofleet.cache.plugins.module_utils._core.units import BadPolicy
 from ansible_collections.gofleet.cache.plugins.module_utils._fs import mounts
 from ansible_collections.gofleet.cache.plugins.module_utils._go import modindex
-from ansible_collections.gofleet.cache.plugins.module_utils._host import act, find, look, purge, schema
+from ansible_collections.gofleet.cache.plugins.module_utils._host import act, find, look, plans, purge, schema
 from ansible_collections.gofleet.cache.plugins.module_utils._kinds.go_build import evict as build_evict
 from ansible_collections.gofleet.cache.tests.fixtures import gocaches, mountspace, synthetic
 
@@ -461,3 +462,43 @@ def test_vet_stays_red_over_every_purge(
     second = agent.purge({"max_age": "10d"}, agent.build.path)
     assert second["evicted_entries"] > 0
     assert vet() == red
+
+
+@pytest.mark.parametrize("how", ["another process", "no fork", "killed"])
+def test_a_long_plans_digest_is_the_one_that_a_check_tells(
+    agent: Any, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    agent.fill()
+    agent.later(100)
+    check = agent.purge(OLD, check=True)
+    monkeypatch.setattr(plans, "_LONG", 1)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1})
+    made: List[int] = []
+
+    class Digest(plans.Digest):
+        def __init__(self, plan: Any) -> None:
+            real = os.fork
+            with monkeypatch.context() as patch:
+
+                def fork() -> int:
+                    if how == "no fork":
+                        raise BlockingIOError
+                    pid = real()
+                    if pid == 0 and how == "killed":
+                        os.kill(os.getpid(), signal.SIGKILL)
+                    made.append(pid)
+                    return pid
+
+                patch.setattr(os, "fork", fork)
+                super().__init__(plan)
+
+    monkeypatch.setattr(plans, "Digest", Digest)
+    open_files = len(os.listdir("/proc/self/fd"))
+    run = agent.purge(OLD)
+    assert run["plan_digest"] == check["plan_digest"]
+    assert run["largest"] == check["largest"]
+    assert len(made) == (0 if how == "no fork" else 1)
+    assert len(os.listdir("/proc/self/fd")) == open_files
+    for pid in made:
+        with pytest.raises(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
