@@ -148,7 +148,7 @@ def memory(folder: Path) -> Place | None:
     shared = Path("/dev/shm")
     if not os.access(shared, os.W_OK) or file_system(shared) != "tmpfs":
         return None
-    made = Path(tempfile.mkdtemp(prefix="gofleet-bench-", dir=shared))
+    made = Path(tempfile.mkdtemp(prefix="gofleet.bench-", dir=shared))
     return Place("tmpfs", made, "tmpfs at /dev/shm", None, lambda: shutil.rmtree(made, ignore_errors=True))
 
 

@@ -53,7 +53,7 @@ def copy_collection(target: Path) -> Path:
 @contextmanager
 def work_folder() -> Iterator[Path]:
     """A temporary folder that every account may enter, because some tests act as another one; removed at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="gofleet-cache-")).resolve()
+    folder = Path(tempfile.mkdtemp(prefix="gofleet.cache-")).resolve()
     folder.chmod(0o755)
     try:
         yield folder

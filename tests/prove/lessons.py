@@ -397,7 +397,7 @@ def run(say: Any) -> dict[str, Any]:
     say(f"{len(chosen)} tests")
     # Test files of the same name lie in different folders, and those of tests/faults share a conftest.
     skipped = 0
-    with tempfile.TemporaryDirectory(prefix="gofleet-lessons-") as base:
+    with tempfile.TemporaryDirectory(prefix="gofleet.lessons-") as base:
         for number, (part, mode) in enumerate((("unit/", "importlib"), ("faults/", "prepend"))):
             ids = [str(TESTS / test) for test in chosen if test.startswith(part)]
             command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rfE", "-q", "--tb=short"]

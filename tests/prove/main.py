@@ -146,7 +146,7 @@ def main(arguments: list[str] | None = None) -> int:
     keep = pathlib.Path(os.environ.get("GOFLEET_PROVE_KEEP") or tempfile.gettempdir()) / "prove"
     keep.mkdir(parents=True, exist_ok=True)
     file = chosen.json or keep / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
-    top = pathlib.Path(tempfile.mkdtemp(prefix="gofleet-prove-")).resolve()
+    top = pathlib.Path(tempfile.mkdtemp(prefix="gofleet.prove-")).resolve()
     top.chmod(0o755)
     try:
         return _run(Run(top, keep, numbers), parts or list(PARTS), file)

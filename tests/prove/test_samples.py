@@ -65,7 +65,7 @@ def test_attackers() -> None:
     """Not below pytest's own folders, which other accounts may not enter."""
     import tempfile
 
-    top = pathlib.Path(tempfile.mkdtemp(prefix="gofleet-attack-"))
+    top = pathlib.Path(tempfile.mkdtemp(prefix="gofleet.attack-"))
     top.chmod(0o755)
     try:
         _proven(attackers.run(top, 300, 300, 1, print))
