@@ -169,10 +169,11 @@ def test_a_tree_goes_whole_or_stays_whole_however_its_files_are_dated(
     assert not list(mod.path.glob("example.com/*.tmp-*"))
 
 
-#: Where a process is killed, and that it is one of ours: the worker, the second half of a survey, a go that was asked
-#: for its settings, the canary's build.
+#: Where a process is killed, and that it is one of ours: the worker and its crew, the second half of a survey, a go
+#: that was asked for its settings, the canary's build.
 _KILLING = ("kill", "killpg", "send_signal", "terminate", "pidfd_send_signal")
 _KILLERS = {
+    "_fs/crew.py",
     "_fs/worker.py",
     "_go/ask.py",
     "_go/canary.py",

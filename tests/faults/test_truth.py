@@ -94,24 +94,27 @@ def test_builds_are_the_same_before_and_after_a_prune(lab: Lab) -> None:
 
 _KILLED = """
 import sys, os
-sys.path[:0] = sys.argv[4:]
+sys.path[:0] = sys.argv[5:]
 from ansible_collections.gofleet.cache.plugins.module_utils._host import find, purge
+from ansible_collections.gofleet.cache.plugins.module_utils._kinds.go_build import evict
 os.environ["GOFLEET_CACHE_TEST_NOW"] = sys.argv[3]
+evict._MANY = int(sys.argv[4])
 print("ready", flush=True)
 purge.run(find.Request(paths=[sys.argv[1], sys.argv[2]], discover=False),
-          {"max_age": "30d", "floor": "1h", "private": []}, purge.Options(False))
+          {"max_age": "30d", "floor": "1h", "private": [], "idle": "asserted"}, purge.Options(False))
 """
 
 
+@pytest.mark.parametrize("many", [1, 10**9], ids=["crew", "alone"])
 @pytest.mark.parametrize("seed", range(4))
-def test_a_killed_prune_leaves_working_caches(lab: Lab, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_prune_leaves_working_caches(lab: Lab, seed: int, many: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """F25: SIGKILL at a random moment; an offline build passes, the next run converges, nothing temporary stays."""
     import sys
 
     lab.must("build", "-o", str(lab.top / "out"), ".")
     now = str(int(time.time()) + 90 * DAY)
     process = subprocess.Popen(
-        [sys.executable, "-c", _KILLED, str(lab.gocache), str(lab.modcache), now, *sys.path],
+        [sys.executable, "-c", _KILLED, str(lab.gocache), str(lab.modcache), now, str(many), *sys.path],
         stdout=subprocess.PIPE,
         text=True,
     )
