@@ -10,6 +10,7 @@ writes to an overlay of its own, which goes with the host.
 
 * runc, because crun refuses hosts with both versions of control groups.
 * SYS_ADMIN, because without it systemd silently ignores ProtectSystem=, ProtectHome= and ProtectProc= of a unit.
+* SYS_NICE, because a unit that sets its own priority does not start without it where the tests run with a lower one.
 * Limits on memory and processes set in a unit are not enforced where the host's control groups are of version 1.
 
 A host has Python 3, sshd, cron, sudo, setfacl, the accounts ``root`` and ``ci`` (a member of no other group), and
@@ -158,7 +159,8 @@ def up(count: int, folder: Path, goroot: Path | None = None) -> Fleet:
     fleet = Fleet(names, folder)
     try:
         for name in names:
-            command = ["podman", "run", "--detach", "--systemd=always", "--cap-add=SYS_ADMIN", "--name", name]
+            command = ["podman", "run", "--detach", "--systemd=always", "--name", name]
+            command += ["--cap-add=SYS_ADMIN", "--cap-add=SYS_NICE"]
             command += ["--hostname", name, "--label", "gofleet.cache=test"]
             if goroot:
                 command += ["--volume", f"{goroot}:/usr/local/go:ro"]
