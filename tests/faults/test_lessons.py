@@ -170,7 +170,7 @@ def test_a_tree_goes_whole_or_stays_whole_however_its_files_are_dated(
 
 
 #: Where a process is killed, and that it is one of ours: the worker and its crew, the second half of a survey, a go
-#: that was asked for its settings, the canary's build.
+#: that was asked for its settings, the canary's build, who computes the digest of a long plan.
 _KILLING = ("kill", "killpg", "send_signal", "terminate", "pidfd_send_signal")
 _KILLERS = {
     "_fs/crew.py",
@@ -178,6 +178,7 @@ _KILLERS = {
     "_go/ask.py",
     "_go/canary.py",
     "_go/files.py",
+    "_host/plans.py",
     "_kinds/go_build/survey.py",
 }
 
