@@ -25,7 +25,8 @@ from .remove import remove_tree
 #: Folders that one run looks at; what is beyond them is for the next ones.
 MANY = 1000
 
-_PREFIX = "gofleet-"
+#: Used by nothing else, here or in the tests: what bears it and has no lock is removed.
+_PREFIX = "gofleet-scratch-"
 #: As tempfile.mkdtemp names them.
 _NAME = re.compile(r"%s[a-z]+-[a-z0-9_]{8}\Z" % _PREFIX)
 _ATTEMPTS = 10

@@ -47,7 +47,7 @@ def worker(place: pathlib.Path) -> Iterator[subprocess.Popen[str]]:
         [sys.executable, "-c", code, str(place)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ
     )
     assert process.stdout is not None
-    assert process.stdout.readline().startswith(str(place) + "/gofleet-test-")
+    assert process.stdout.readline().startswith(str(place) + "/gofleet-scratch-test-")
     try:
         yield process
     finally:
@@ -76,7 +76,7 @@ def test_what_a_killed_process_has_left_goes_with_the_next_folder(
 ) -> None:
     with scratch.folder("other"):
         assert len(list(place.iterdir())) == 2, "a living one keeps its folder"
-    assert [path.name[:13] for path in place.iterdir()] == ["gofleet-test-"]
+    assert [path.name[:21] for path in place.iterdir()] == ["gofleet-scratch-test-"]
     worker.send_signal(signal.SIGKILL)
     worker.wait(timeout=60)
     assert len(list(place.iterdir())) == 1
@@ -88,41 +88,48 @@ def test_nothing_goes_that_is_not_ours_by_name_kind_and_mode(place: pathlib.Path
     precious = tmp_path / "precious"
     precious.mkdir(mode=0o700)
     (precious / "file").write_text("x", encoding="utf-8")
-    (place / "gofleet-git-abcdefgh").symlink_to(precious)
-    (place / "gofleet-git-bbbbbbbb").write_text("x", encoding="utf-8")
-    (place / "gofleet-git-cccccccc").mkdir()
-    (place / "gofleet-git-cccccccc").chmod(0o755)
-    for name in ("gofleet-git-dddd", "gofleet-abcdefgh", "gofleet-git-abcdefgh.d", "other-git-abcdefgh"):
+    (place / "gofleet-scratch-git-abcdefgh").symlink_to(precious)
+    (place / "gofleet-scratch-git-bbbbbbbb").write_text("x", encoding="utf-8")
+    (place / "gofleet-scratch-git-cccccccc").mkdir()
+    (place / "gofleet-scratch-git-cccccccc").chmod(0o755)
+    for name in (
+        "gofleet-scratch-git-dddd",
+        "gofleet-scratch-abcdefgh",
+        "gofleet-cache-abcdefgh",
+        "gofleet-bench-abcdefgh",
+        "gofleet-scratch-git-abcdefgh.d",
+        "other-git-abcdefgh",
+    ):
         (place / name).mkdir(mode=0o700)
     before = sorted(path.name for path in place.iterdir())
     with scratch.folder("git"):
         pass
     assert sorted(path.name for path in place.iterdir()) == before
     assert (precious / "file").exists()
-    (place / "gofleet-git-eeeeeeee").mkdir(mode=0o700)
+    (place / "gofleet-scratch-git-eeeeeeee").mkdir(mode=0o700)
     with scratch.folder("git"):
         pass
     assert sorted(path.name for path in place.iterdir()) == before
 
 
 def test_in_a_folder_where_others_may_rename_nothing_is_swept(place: pathlib.Path) -> None:
-    (place / "gofleet-git-aaaaaaaa").mkdir(mode=0o700)
+    (place / "gofleet-scratch-git-aaaaaaaa").mkdir(mode=0o700)
     place.chmod(0o777)
     with scratch.folder("git"):
         pass
-    assert [path.name for path in place.iterdir()] == ["gofleet-git-aaaaaaaa"]
+    assert [path.name for path in place.iterdir()] == ["gofleet-scratch-git-aaaaaaaa"]
 
 
 @pytest.mark.skipif(not ROOT, reason="needs root: files of two users")
 def test_of_another_user_nothing_goes(place: pathlib.Path) -> None:
-    theirs = place / "gofleet-git-aaaaaaaa"
+    theirs = place / "gofleet-scratch-git-aaaaaaaa"
     theirs.mkdir(mode=0o700)
     os.chown(theirs, 65534, 65534)
     with scratch.folder("git"):
         pass
     assert theirs.is_dir()
     os.chown(place, 65534, 65534)
-    mine = place / "gofleet-git-bbbbbbbb"
+    mine = place / "gofleet-scratch-git-bbbbbbbb"
     mine.mkdir(mode=0o700)
     with scratch.folder("git"):
         pass
