@@ -649,16 +649,19 @@ def _runs(values: Sequence[int]) -> Iterator[Tuple[int, int]]:
 def _ordered(entries: Entries, chosen: bytearray) -> array[int]:
     """Chosen rows by phase, last use and key; keys are made only where the other two are equal.
 
-    One phase is sorted at a time, and by single numbers: a million rows take some ten megabytes.
+    One number holds last use and row, and one phase is sorted at a time: a million rows take some ten megabytes.
     """
     used, phase = entries.used, entries.phase.tobytes()
     flags = chosen.translate(_ANY)
     rows = array("i")
     for number in range(max(phase, default=0) + 1):
-        mine = list(compress(range(len(phase)), _both(flags, phase.translate(_is(number)))))
-        mine.sort(key=used.__getitem__)
+        due = compress(range(len(phase)), _both(flags, phase.translate(_is(number))))
+        packed = [(used[row] << 32) | row for row in due]
+        packed.sort()
+        mine = array("i", [item & 0xFFFFFFFF for item in packed])
+        del packed
         for first, end in _runs(array("q", map(used.__getitem__, mine))):
-            mine[first:end] = sorted(mine[first:end], key=entries.key)
+            mine[first:end] = array("i", sorted(mine[first:end], key=entries.key))
         rows.extend(mine)
     return rows
 

@@ -679,11 +679,12 @@ def _dependents(entries: Entries) -> List[Tuple[int, int]]:
     """
     actions = array("I", compress(range(len(entries)), map(ACTION.__eq__, entries.tier)))
     heads, digest = entries.heads(), entries.digest
-    bits = min(max(16, (len(actions) * 32).bit_length()), 25)
+    bits = min(max(16, (len(actions) * 64).bit_length()), 27)
     shift = 32 - bits
-    there = bytearray(1 << bits)
+    there = bytearray(1 << (bits - 3))
     for row in actions:
-        there[heads[row] >> shift] = 1
+        at = heads[row] >> shift
+        there[at >> 3] |= 1 << (at & 7)
 
     def part(number: int) -> Dict[bytes, int]:
         return _computed(entries, actions[number::2], there, shift)
@@ -701,14 +702,14 @@ def _computed(entries: Entries, actions: array[int], there: bytearray, shift: in
     """Keys of what may hang on *actions*, each with its row: those whose first bits are among those that are there."""
     import hashlib  # slow to load: a survey alone does without
 
-    sha256, digest, count = hashlib.sha256, entries.digest, len(DEPENDENT)
+    sha256, digest, count, above = hashlib.sha256, entries.digest, len(DEPENDENT), shift + 3
     wanted: Dict[bytes, int] = {}
     for start in range(0, len(actions), _AT_ONCE):
         rows = actions[start : start + _AT_ONCE]
         parents = [b"subkey:" + digest(row) for row in rows]
         keys = [sha256(parent + word).digest() for parent in parents for word in DEPENDENT]
         heads = array("I", b"".join(keys))[:: 32 // 4]
-        for at in compress(range(len(keys)), [there[head >> shift] for head in heads]):
+        for at in compress(range(len(keys)), [there[head >> above] >> (head >> shift & 7) & 1 for head in heads]):
             wanted[keys[at]] = rows[at // count]
     return wanted
 
