@@ -658,7 +658,7 @@ def _ordered(entries: Entries, chosen: bytearray) -> array[int]:
         due = compress(range(len(phase)), _both(flags, phase.translate(_is(number))))
         packed = [(used[row] << 32) | row for row in due]
         packed.sort()
-        mine = array("i", [item & 0xFFFFFFFF for item in packed])
+        mine = array("i", (item & 0xFFFFFFFF for item in packed))
         del packed
         for first, end in _runs(array("q", map(used.__getitem__, mine))):
             mine[first:end] = array("i", sorted(mine[first:end], key=entries.key))
