@@ -370,7 +370,7 @@ PARTS = [
     _part(demo, "the demonstration, as `make demo` runs it", alone=True, takes=100),
     _part(integration, "ansible-test integration: modules run by Ansible", uses="ansible-test", alone=True, takes=440),
     _part(faults, "crashes, races, hostile trees, and samples of the proofs", alone=True, takes=620),
-    _part(proxies, "the proxy doctor against real servers and broken ones, beside what Go does", alone=True, takes=350),
+    _part(proxies, "the proxy doctor against real servers and broken ones, beside what Go does", alone=True, takes=330),
     _part(
         secrets, "a password in every place that can hold one, and every playbook at its loudest", alone=True, takes=140
     ),

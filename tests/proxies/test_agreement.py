@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -82,8 +83,8 @@ def _compare(
     if not name.startswith("sum"):
         gosumdb += " %s/target/sumdb/%s" % (site.url, fault_proxy.SUMDB)
     asked = {"label": label} if label else {}
-    # A second where an answer never comes; a time that a slow machine keeps, too, where one does.
-    patience = [0.7, 10.0] if "stall" in value else [20.0]
+    # A second where an answer never comes or never ends; a time that a slow machine keeps, too, where one does.
+    patience = [0.7, 10.0] if re.search("stall|drip", value) else [20.0]
     said = bench.doctor(value, gosumdb, request_timeout=patience[0], **asked)
     for go in gos:
         stalls = (lambda path: _stalls(stalling, path)) if stalling else None
