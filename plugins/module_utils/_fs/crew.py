@@ -102,9 +102,15 @@ class Crew:
             except BaseException as exc:
                 errors.append(exc)
 
-        pool = [threading.Thread(target=loop, daemon=True) for _number in range(self._threads)]
-        for thread in pool:
-            thread.start()
+        pool = []
+        for _number in range(self._threads - 1):
+            thread = threading.Thread(target=loop, daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                break  # a limit on tasks (setrlimit(2), TasksMax=): fewer do, too
+            pool.append(thread)
+        loop()
         for thread in pool:
             thread.join()
         if errors:

@@ -157,3 +157,13 @@ def test_no_descriptor_is_left(tmp_path: pathlib.Path) -> None:
     gang.finish()
     crew.Crew(2, 2, collector).kill()
     assert sorted(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_limit_on_threads_leaves_fewer_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    gang = crew.Crew(2, 8, collector)
+    gang.hand(range(100))
+    assert sorted(piece for one in gang.finish() for piece in one["pieces"]) == list(range(100))
