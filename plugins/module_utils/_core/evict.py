@@ -232,15 +232,17 @@ def in_threads(
                 errors.append(exc)
                 return
 
-    count = max(1, min(threads, (len(rows) + chunk - 1) // chunk))
-    if count == 1:
-        loop()
-    else:
-        pool = [threading.Thread(target=loop, daemon=True) for _number in range(count)]
-        for thread in pool:
+    pool = []
+    for _number in range(1, min(threads, (len(rows) + chunk - 1) // chunk)):
+        thread = threading.Thread(target=loop, daemon=True)
+        try:
             thread.start()
-        for thread in pool:
-            thread.join()
+        except RuntimeError:
+            break  # a limit on tasks (setrlimit(2), TasksMax=): fewer do, too
+        pool.append(thread)
+    loop()
+    for thread in pool:
+        thread.join()
     if errors:
         raise errors[0]
     return state["next"]

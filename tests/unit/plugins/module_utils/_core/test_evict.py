@@ -101,3 +101,13 @@ def test_there_is_no_pause_only_where_nobody_can_need_one(
     monkeypatch.setattr(evict.time, "sleep", slept.append)
     evict.settle(synthetic.job(scan=lambda: seen, seconds=60)._replace(local=local), 1.0)
     assert slept == ([1.0] if waits else [])
+
+
+def test_a_limit_on_threads_leaves_fewer_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    seen: List[int] = []
+    assert evict.in_threads(seen.append, range(100), 8, lambda: False) == 100
+    assert seen == list(range(100))
