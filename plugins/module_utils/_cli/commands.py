@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Type
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, Type
 
 from .._core.units import BadPolicy
 from .._host import schema
@@ -17,8 +17,6 @@ from .main import DAMAGED, DONE, FAILED, LEFT_OUT, REFUSED, STOPPED
 from .stopping import Stop, Stopped
 
 Result = Dict[str, Any]
-# Of how many caches the survey begins early: each takes a process.
-_AHEAD = 1
 _REFUSALS = (
     ("_host.find", "BadRequest"),
     ("_host.plans", "NoPlan"),
@@ -115,35 +113,14 @@ def _policy_error(found: document.Document, exc: BadPolicy) -> document.BadFile:
     return document.BadFile("%s: %s" % (where, exc))
 
 
-class _Ahead:
-    """``with _Ahead(paths):`` begins to look at build caches that are named, while the rest of the engine is loaded."""
-
-    def __init__(self, paths: Sequence[str]) -> None:
-        self._paths = paths
-
-    def __enter__(self) -> None:
-        if self._paths:
-            from .._kinds.go_build import survey
-
-            for path in self._paths[:_AHEAD]:
-                survey.begin(path)
-
-    def __exit__(self, *_error: object) -> None:
-        if self._paths:
-            from .._kinds.go_build import survey
-
-            survey.end_begun()
-
-
 def _survey(options: argparse.Namespace, stop: Stop) -> _Answer:
-    found = _load(options)
-    with _Ahead(found.paths):
-        from .._host import survey
-        from . import tables
-        from .progress import Progress
+    from .._host import survey
+    from . import tables
+    from .progress import Progress
 
-        with Progress("surveying", wanted=not options.json):
-            result = survey.run(_request(found))
+    request = _request(_load(options))
+    with Progress("surveying", wanted=not options.json):
+        result = survey.run(request)
     return _Answer(result, tables.survey(result), DONE)
 
 
@@ -173,18 +150,11 @@ def _room_everywhere(options: argparse.Namespace) -> Optional[_Answer]:
 
 
 def _purge(options: argparse.Namespace, stop: Stop, check: bool) -> _Answer:
-    found = _load(options)
-    # With a start mark it is not known yet whether any cache is to be looked at.
-    now = found.policy is not None and "when" not in found.policy
-    with _Ahead(found.paths if now else ()):
-        return _planned(options, stop, check, found)
-
-
-def _planned(options: argparse.Namespace, stop: Stop, check: bool, found: document.Document) -> _Answer:
     from .._host import purge
     from . import tables
     from .progress import Progress
 
+    found = _load(options)
     request = _request(found)
     stop.listen(gently=not check)
     saves = options.command == "plan" and options.save

@@ -9,6 +9,7 @@ it. Members are forked, so they have the memory and the descriptors of their mak
 
 from __future__ import annotations
 
+import contextlib
 import json
 import mmap
 import os
@@ -18,11 +19,14 @@ import struct
 import threading
 from typing import Any, Callable, List, Tuple
 
+from . import system
+
 _TICKET = struct.Struct("@i")
 _COUNTS = struct.Struct("@qqqq")
 # Bytes of tickets that a pipe always takes at once, so that handing out never waits (PIPE_BUF, pipe(7)).
 _AT_ONCE = 4096 // _TICKET.size
 _PR_SET_PDEATHSIG = 1  # prctl(2)
+_DONE, _FAILED = b".", b"!"
 
 #: Of one member: what it has done so far, as four numbers that mean what its maker wants.
 Counts = Tuple[int, int, int, int]
@@ -49,11 +53,16 @@ class Crew:
         self._under_way = 0
         self._maker = os.getpid()
         self._take, self._give = os.pipe()
-        self._heard, self._done = os.pipe()
+        try:
+            self._heard, self._done = os.pipe()
+        except BaseException:
+            os.close(self._take)
+            os.close(self._give)
+            raise
         try:
             for number in range(members):
                 self._memory.append(os.memfd_create("crew", os.MFD_CLOEXEC))
-                pid = os.fork()
+                pid = system.fork()
                 if pid == 0:
                     self._member(number)
                 self._pids.append(pid)
@@ -98,9 +107,11 @@ class Crew:
                     if not ticket:
                         return
                     work(_TICKET.unpack(ticket)[0])
-                    os.write(self._done, b".")
+                    os.write(self._done, _DONE)
             except BaseException as exc:
                 errors.append(exc)
+                with contextlib.suppress(OSError):
+                    os.write(self._done, _FAILED)  # nobody does this piece any more: who waits for it shall know
 
         pool = []
         for _number in range(self._threads - 1):
@@ -140,6 +151,8 @@ class Crew:
             done = os.read(self._heard, 1 << 16)
             if not done:
                 raise MemberDied("all processes of the crew have ended")
+            if _FAILED in done:
+                raise MemberDied("a process of the crew has failed")
             self._under_way -= len(done)
 
     def counts(self) -> Counts:
@@ -149,17 +162,25 @@ class Crew:
         return one, two, three, four
 
     def finish(self) -> List[Any]:
-        """Ends the crew when all that was handed out is done, and returns what each member tells. Raises MemberDied."""
+        """Ends the crew when all that was handed out is done, and returns what each member tells.
+
+        Raises MemberDied, when the other members have done their part, where one has failed.
+        """
         self._close("_give")
-        told = []
+        told: List[Any] = []
+        failed: List[str] = []
         try:
             while self._pids:
-                _pid, status = os.waitpid(self._pids.pop(), 0)
-                told.append(self._word(len(self._pids)))
+                _pid, status = os.waitpid(self._pids[-1], 0)
+                self._pids.pop()
+                word = self._word(len(self._pids))
                 if status:
-                    raise MemberDied("a process of the crew ended with wait status %d: %s" % (status, told[-1]))
+                    failed.append("a process of the crew ended with wait status %d: %s" % (status, word))
+                told.append(word)
         finally:
             self.kill()
+        if failed:
+            raise MemberDied(failed[0])
         return told
 
     def kill(self) -> None:

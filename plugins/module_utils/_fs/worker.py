@@ -18,7 +18,7 @@ import time
 import traceback
 from typing import Any, Callable, Dict, Optional, Tuple
 
-from . import dirs
+from . import dirs, system
 
 _HEAD = struct.Struct("!cQ")
 _MOUNT = "mount id"
@@ -100,7 +100,7 @@ def as_owner(
     down_read, down_write = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
-    pid = os.fork()
+    pid = system.fork()
     if pid == 0:
         status = 1
         try:

@@ -20,6 +20,8 @@ import stat
 import time
 from typing import TYPE_CHECKING, Any, Callable
 
+from .._fs import system
+
 if TYPE_CHECKING:
     import subprocess
 
@@ -145,7 +147,7 @@ def as_account(uid: int, gid: int, work: Callable[[], Any], timeout: float = TIM
     Raises OSError: ETIMEDOUT where it takes longer than timeout seconds, EIO where the child dies.
     """
     reader, writer = os.pipe()
-    pid = os.fork()
+    pid = system.fork()
     if pid == 0:
         status = 1
         try:

@@ -12,7 +12,7 @@ import time
 from typing import IO, List, Tuple
 
 from .._core import plan as planner
-from .._fs import dirs
+from .._fs import dirs, system
 from .._journal import place
 
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
@@ -105,9 +105,12 @@ class Digest:
         self._pid = -1
         if plan.entries < _LONG or len(os.sched_getaffinity(0)) < 2:
             return
-        self._fd, end = os.pipe()
         try:
-            self._pid = os.fork()
+            self._fd, end = os.pipe()
+        except OSError:
+            return
+        try:
+            self._pid = system.fork()
         except OSError:
             os.close(self._fd)
         if self._pid == 0:

@@ -24,6 +24,7 @@ _SETTLE = 1.0
 _ASIDE_AT_ONCE = 64
 # Outputs that may go between two looks for running Go tools.
 _LEAVE = 1000
+_LEAVE_SECONDS = 0.5
 # From so many entries on an idle agent's cache is cleaned as fast as the file system can: by a process for each
 # processor, up to so many, each with more threads than processors, because they mostly wait for its journal.
 _MANY = 4000
@@ -56,13 +57,15 @@ class _Leave:
     def __init__(self, scan: Callable[[], core.Activity]) -> None:
         self._scan = scan
         self._left = 0
+        self._at = 0.0
         self.busy = False
 
     def take(self, count: int) -> bool:
         """Whether *count* entries may go now; never again once a tool was seen. For one thread at a time."""
-        if self._left < count and not self.busy:
+        now = time.monotonic()
+        if (self._left < count or now - self._at > _LEAVE_SECONDS) and not self.busy:
             self.busy = bool(self._scan().who)
-            self._left = max(_LEAVE, count)
+            self._left, self._at = max(_LEAVE, count), now
         self._left -= count
         return not self.busy
 
@@ -139,7 +142,7 @@ class _Eviction:
         seen = self.job.scan()
         if seen.who or not (seen.complete or self.plan.idle):
             return
-        for shard, _rows in self._batch:
+        for shard in _SHARDS:
             self._shard(shard)  # a member could not ask for the mount of what it opens
         try:
             self._crew = crew.Crew(members, _MEMBER_THREADS, self._enlist)
@@ -168,7 +171,7 @@ class _Eviction:
         gang, self._crew = self._crew, None
         try:
             told = gang.finish()
-        except crew.MemberDied:
+        except (crew.MemberDied, OSError):
             self.out.evicted, self.out.freed, self.out.inodes = self._sums(gang)
             raise
         for one in told:
@@ -193,14 +196,17 @@ class _Eviction:
         return pieces.start + core.in_threads(self._evict_piece, pieces, self.job.threads, stop, 1)
 
     def _together(self, gang: crew.Crew, pieces: range, leave: Optional[_Leave]) -> int:
-        at = pieces.start
+        at, most = pieces.start, _LEAVE // _PIECE
         while at < pieces.stop and not self.job.late():
-            end = min(at + _LEAVE // _PIECE, pieces.stop)
+            begin = time.monotonic()
+            end = min(at + most, pieces.stop)
             if leave is not None and not leave.take((end - at) * _PIECE):
                 break
             gang.hand(range(at, end))
             at = end
-            gang.wait(_LEAVE // _PIECE)
+            gang.wait(most)
+            if time.monotonic() - begin > _LEAVE_SECONDS:
+                most = max(most // 2, 1)  # a slow file system: fewer at a time, so that a look is never long ago
             self._tell(0, 0, 0)
         gang.wait()
         return at

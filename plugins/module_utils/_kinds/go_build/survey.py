@@ -20,7 +20,7 @@ from typing import IO, Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from ..._core import evict as core
 from ..._core.survey import SECOND, CacheRef, Entries, Survey
-from ..._fs import dirs, identity, mounts
+from ..._fs import dirs, system
 from ..._fs.identity import Root
 from .. import quarantine
 from . import (
@@ -40,7 +40,6 @@ from . import (
     QUARANTINED,
     SHARD,
     TIERS,
-    looks_like,
 )
 
 _HOLDS = ("", "other owner", "findings not readable")
@@ -321,12 +320,7 @@ class _Look(_Part):
             if name == "trim.txt":
                 self.last = max(self.last, st.st_mtime_ns, self._trim_time())
         shards.sort()  # so that the rows have one order, whoever looks at them
-        other = next((helper for helper in _begun if helper.looks_at(self.root, shards)), None)
-        if other is not None:
-            _begun.remove(other)
-            os.close(other.root.fd)
-        elif _is_large(self.root, shards):
-            other = _Helper(self.root, shards)
+        other = _helper(self.root, shards)
         try:
             seen = _in_threads(self.root, shards, _always if other is None else other.may, self._add)
             rest = shards[seen:] if other is None else other.finish(seen, self._add)
@@ -429,15 +423,6 @@ class _Look(_Part):
         )
 
 
-def _shards(fd: int) -> List[str]:
-    return sorted(name for name in dirs.names(fd) if SHARD.match(name) and _is_dir(name, fd))
-
-
-def _is_dir(name: str, fd: int) -> bool:
-    st = dirs.lstat_or_none(name, fd)
-    return st is not None and stat.S_ISDIR(st.st_mode)
-
-
 def _may_fork() -> bool:
     return len(os.sched_getaffinity(0)) > 1 and hasattr(os, "memfd_create")
 
@@ -513,7 +498,7 @@ class _Helper:
         os.write(end, bytes(len(shards)))
         os.close(end)
         try:
-            self.pid = os.fork()
+            self.pid = system.fork()
         except OSError:
             return
         if self.pid == 0:
@@ -528,10 +513,6 @@ class _Helper:
     def may(self) -> bool:
         """Whether one more shard is left for whoever asks."""
         return bool(os.read(self.leave, 1))
-
-    def looks_at(self, root: Root, shards: Sequence[str]) -> bool:
-        """Whether these are the root and the shards."""
-        return self.root[2:] == root[2:] and self.shards == shards
 
     def finish(self, seen: int, take: Callable[[Tuple[Any, ...]], None]) -> List[str]:
         """Hands on what the other process saw, all but the *seen* first shards; returns those that it did not get to:
@@ -560,41 +541,19 @@ class _Helper:
             self.pid = -1
 
 
+def _helper(root: Root, shards: List[str]) -> Optional[_Helper]:
+    """A second process, where it pays and can be had."""
+    try:
+        return _Helper(root, shards) if _is_large(root, shards) else None
+    except OSError:
+        return None
+
+
 def _put(handle: IO[bytes], data: Tuple[Any, ...]) -> None:
     """Writes something down that is read from its end."""
     words = marshal.dumps(data)
     handle.write(words)
     handle.write(_SIZE.pack(len(words)))
-
-
-# What was begun, and not taken yet.
-_begun: List[_Helper] = []
-
-
-def begin(path: str) -> None:
-    """Begins to look at the build cache at *path* in a second process, while this one finds out what else a run needs.
-
-    A :func:`survey` of the same root takes what was seen; whoever has begun calls :func:`end_begun` at the end. Nothing
-    begins where the path is not proven to be a build cache, or where that would not pay.
-    """
-    try:
-        root = identity.open_root(path, looks_like, KIND)
-    except (identity.Refused, OSError):
-        return
-    mount = mounts.by_id().get(root.mount)
-    shards = _shards(root.fd) if mount is not None and not mount.network else []
-    if _is_large(root, shards):
-        _begun.append(_Helper(root, shards))
-    else:
-        os.close(root.fd)
-
-
-def end_begun() -> None:
-    """Ends what :func:`begin` has begun and no survey took."""
-    while _begun:
-        helper = _begun.pop()
-        helper.end()
-        os.close(helper.root.fd)
 
 
 def link(seen: Survey) -> None:
@@ -716,11 +675,14 @@ def _computed(entries: Entries, actions: array[int], there: bytearray, shift: in
 
 def _in_two(part: Callable[[int], Dict[bytes, int]]) -> Tuple[Dict[bytes, int], Dict[bytes, int]]:
     """Both parts; the second one from a second process, where that comes to its end."""
-    memory = os.memfd_create("keys", os.MFD_CLOEXEC)
     pid = -1
     try:
+        memory = os.memfd_create("keys", os.MFD_CLOEXEC)
+    except OSError:
+        return part(0), part(1)
+    try:
         try:
-            pid = os.fork()
+            pid = system.fork()
         except OSError:
             return part(0), part(1)
         if pid == 0:

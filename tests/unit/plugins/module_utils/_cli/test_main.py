@@ -470,29 +470,6 @@ def test_a_wrong_place_is_refused_also_where_there_is_room(agent: Any) -> None:
     assert agent.run("prune", "--check")[0] == 2
 
 
-def test_a_named_cache_is_looked_at_early_unless_a_start_mark_decides_first(
-    agent: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from ansible_collections.gofleet.cache.plugins.module_utils._kinds.go_build import survey as build
-
-    begun: list[str] = []
-    ended: list[int] = []
-    monkeypatch.setattr(build, "begin", begun.append)
-    monkeypatch.setattr(build, "end_begun", lambda: ended.append(1))
-    path = str(agent.build.path)
-    places = ["--json", "--path", path, "--no-discover"]
-    policy = tmp_path / "policy.json"
-    policy.write_text('{"policy": {"max_age": "30d"}}', encoding="ascii")
-    policy.chmod(0o600)
-    assert main.main(["survey", *places]) == 0
-    assert main.main(["plan", *places, "--policy", str(policy)]) == 0
-    assert (begun, len(ended)) == ([path, path], 2)
-    assert main.main(["plan", *places]) == 0
-    policy.write_text('{"policy": {"max_age": "30d", "when": {"free_space_below": "1"}}}', encoding="ascii")
-    assert main.main(["plan", *places, "--policy", str(policy)]) == 0
-    assert begun == [path, path]
-
-
 def test_help_is_as_wide_as_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     for columns, wide in (("50", 48), ("many", 78), ("", 78)):
         monkeypatch.setattr(main, "_widths", [])

@@ -92,6 +92,59 @@ def test_an_error_in_the_work_ends_the_crew_and_is_told() -> None:
     assert gang.counts()[0] == 5
 
 
+def test_a_piece_that_fails_last_ends_the_waiting() -> None:
+    """The other threads of its member have nothing to do any more, and would never look."""
+
+    def begin(publish: Publish) -> Member:
+        def work(piece: int) -> None:
+            if piece == 2:
+                time.sleep(0.3)
+                raise OSError(5, "Input/output error")
+            publish(piece, 0, 0, 0)
+
+        return work, lambda: None
+
+    gang = crew.Crew(2, 4, begin)
+    gang.hand(range(1, 3))
+    began = time.monotonic()
+    with pytest.raises(crew.MemberDied):
+        gang.wait()
+    with pytest.raises(crew.MemberDied, match="Input/output error"):
+        gang.finish()
+    assert time.monotonic() - began < 60
+    assert gang.counts()[0] == 1
+
+
+def test_the_others_do_their_part_when_one_has_failed() -> None:
+    """What they have done is counted; none is killed in the middle of it."""
+
+    def begin(publish: Publish) -> Member:
+        def work(piece: int) -> None:
+            if piece == 0:
+                raise RuntimeError("no")
+            time.sleep(0.5)
+            publish(1, 0, 0, 0)
+
+        return work, lambda: None
+
+    gang = crew.Crew(2, 1, begin)
+    gang.hand(range(2))
+    with pytest.raises(crew.MemberDied, match="RuntimeError: no"):
+        gang.finish()
+    assert gang.counts()[0] == 1
+
+
+def test_who_ignores_the_end_of_children_gets_told_all_the_same() -> None:
+    """Some daemons leave SIGCHLD ignored to what they start; the kernel forgets children then (waitpid(2))."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        gang = crew.Crew(2, 2, collector)
+        gang.hand(range(50))
+        assert sorted(piece for one in gang.finish() for piece in one["pieces"]) == list(range(50))
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
 def test_a_member_that_is_killed_is_noticed_and_its_counts_are_known() -> None:
     def begin(publish: Publish) -> Member:
         def work(piece: int) -> None:

@@ -218,3 +218,28 @@ def test_without_processes_to_be_had_it_works_alone(tmp_path: pathlib.Path, monk
     out = purge(cache)
     assert out.error == ""
     assert out.evicted > 100
+
+
+@pytest.mark.parametrize("number", [0, 50, 150])
+def test_an_error_of_the_disk_ends_the_run_and_is_told(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Also in the last piece of a phase, where nobody is left to notice."""
+    cache = fill(tmp_path.resolve() / "cache")
+    plan = synthetic.make_plan(cache.survey(), OLD)
+    before = set(cache.files())
+    broken = cache.survey().entries.key(plan.caches[0].rows[number]).decode()[3:]
+    real = os.stat
+
+    def stat(path: Any, *args: Any, **more: Any) -> os.stat_result:
+        if path == broken:
+            raise OSError(5, "Input/output error")
+        return real(path, *args, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", stat)
+        out = synthetic.apply(cache.path, plan)
+    assert "Input/output error" in out.error
+    gone = len(before) - len(cache.files())
+    assert out.evicted == gone
+    assert broken in cache.files()

@@ -167,61 +167,6 @@ def gone(pid: int) -> bool:
     return False
 
 
-def test_a_survey_that_was_begun_early_sees_the_same(
-    cache: synthetic.Build, children: List[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_LARGE", 10**9)
-    alone = facts(cache.survey())
-    monkeypatch.setattr(module, "_LARGE", 0)
-    open_files = len(os.listdir("/proc/self/fd"))
-    module.begin(str(cache.path))
-    assert len(children) == 1
-    assert facts(cache.survey()) == alone
-    module.end_begun()
-    assert len(children) == 1
-    assert gone(children[0])
-    assert len(os.listdir("/proc/self/fd")) == open_files
-
-
-@pytest.mark.parametrize("how", ["another cache", "a new shard", "another root"])
-def test_what_was_begun_elsewhere_is_not_taken(
-    cache: synthetic.Build, tmp_path: pathlib.Path, children: List[int], how: str
-) -> None:
-    module.begin(str(cache.path))
-    other = cache
-    if how == "another cache":
-        other = synthetic.Build(tmp_path.resolve() / "other")
-        other.put(synthetic.sha("other"), b"other")
-    elif how == "a new shard":
-        (cache.path / "aa").rename(cache.path / "strange")
-    else:
-        cache.path.rename(tmp_path.resolve() / "moved")
-        other = synthetic.Build(tmp_path.resolve() / "go-build")
-        other.put(synthetic.sha("other"), b"other")
-    seen = facts(other.survey())
-    assert len(children) == 2
-    module.end_begun()
-    assert gone(children[0])
-    assert seen == facts(other.survey())
-    if other is not cache:
-        assert seen["totals"]["entries"] == 2
-
-
-def test_nothing_is_begun_for_what_is_no_large_build_cache(
-    cache: synthetic.Build, tmp_path: pathlib.Path, children: List[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "plain").mkdir()
-    (tmp_path / "link").symlink_to(tmp_path / "plain")
-    for path in ("plain", "link", "missing"):
-        module.begin(str(tmp_path.resolve() / path))
-    for path in ("", "/", "relative", "off", "~/go-build"):
-        module.begin(path)
-    monkeypatch.setattr(module, "_LARGE", 10**9)
-    module.begin(str(cache.path))
-    assert children == []
-    assert module._begun == []
-
-
 @pytest.mark.parametrize("how", ["two processes", "no fork", "killed"])
 def test_what_hangs_on_an_action_is_found_by_two_processes_as_by_one(
     cache: synthetic.Build, children: List[int], monkeypatch: pytest.MonkeyPatch, how: str
