@@ -19,7 +19,7 @@ import stat
 import tempfile
 from typing import Iterator, Tuple
 
-from . import atomic, dirs
+from . import atomic, dirs, mounts
 from .remove import remove_tree
 
 #: Folders that one run looks at; what is beyond them is for the next ones.
@@ -60,6 +60,9 @@ def sweep(parent: int) -> int:
         st = os.fstat(parent)
         if st.st_uid not in (0, uid) or (atomic.is_shared(st, uid) and not st.st_mode & stat.S_ISVTX):
             return 0  # somebody else could put another folder of ours under such a name
+        mount = mounts.by_id().get(dirs.mount_id(parent))
+        if mount is None or mount.network:
+            return 0  # a lock of another host may not be seen here (nfs(5), nolock and local_lock)
         listed = dirs.open_dir(".", parent)
         try:
             found = [name for name in dirs.names(listed) if _NAME.match(name)]

@@ -14,7 +14,7 @@ from typing import Iterator
 
 import pytest
 
-from ansible_collections.gofleet.cache.plugins.module_utils._fs import scratch
+from ansible_collections.gofleet.cache.plugins.module_utils._fs import mounts, scratch
 
 ROOT = os.geteuid() == 0
 
@@ -159,3 +159,19 @@ def test_many_at_once_take_nothing_from_each_other(place: pathlib.Path) -> None:
         children.append(pid)
     assert [os.waitpid(pid, 0)[1] for pid in children] == [0] * len(children)
     assert list(place.iterdir()) == []
+
+
+def test_nothing_is_swept_where_the_locks_of_other_hosts_may_not_be_seen(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = tmp_path / "gofleet-scratch-canary-abcdefgh"
+    left.mkdir(mode=0o700)
+    real = mounts.by_id()
+    monkeypatch.setattr(mounts, "by_id", lambda: {k: m._replace(network=True) for k, m in real.items()})
+    fd = os.open(str(tmp_path), os.O_RDONLY)
+    assert scratch.sweep(fd) == 0
+    assert left.exists()
+    monkeypatch.undo()
+    assert scratch.sweep(fd) == 1
+    os.close(fd)
+    assert not left.exists()
