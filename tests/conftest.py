@@ -17,8 +17,15 @@ from hypothesis import HealthCheck, settings
 for _name in [name for name in os.environ if name.startswith(("GO", "CGO_")) and not name.startswith("GOFLEET_")]:
     del os.environ[_name]
 
-# Deadlines measure the machine, which runs other parts of the test command at the same time.
-settings.register_profile("gofleet", deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+# Deadlines measure the machine, which runs other parts of the test command at the same time. A change is judged by the
+# examples that the one before was judged by; who explores looks for new ones.
+settings.register_profile(
+    "gofleet",
+    deadline=None,
+    database=None,
+    derandomize="GOFLEET_TEST_EXPLORE" not in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("gofleet")
 
 

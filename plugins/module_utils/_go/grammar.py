@@ -490,6 +490,8 @@ def check_url(name: str, url: str, schemes: t.Sequence[str]) -> list[Fault]:
                 f"Write it as {parts.scheme}://host/path.",
             )
         ]
+    if re.search(r"%(?![0-9A-Fa-f]{2})", parts.path):
+        return [Fault(name, "url", f"{shown!r} has a '%' that begins no escape", "Write %25 for a percent sign.")]
     if parts.scheme == "file":
         if parts.netloc or parts.query or parts.fragment or not parts.path.startswith("/"):
             hint = "Write file:///absolute/path, with three slashes."

@@ -82,6 +82,7 @@ BAD = [
     ("GOPROXY", "https://a.example.com,private", "missing-scheme", "GOPRIVATE"),
     ("GOPROXY", "DIRECT", "missing-scheme", "direct"),
     ("GOPROXY", "/srv/goproxy", "missing-scheme", "file:///srv/goproxy"),
+    ("GOPROXY", "https://a.example.com/50%", "url", "%25"),
     ("GOPROXY", "ftp://x.example.com", "scheme", "https"),
     ("GOPROXY", "file://srv/goproxy", "file-url", "file:///srv/goproxy"),
     ("GOPROXY", "https://", "url", "host"),
