@@ -22,7 +22,7 @@ _TEMPORARY = (
     "ansible-tmp-",
     "ansible-local-",
     "ansible_",
-    "gofleet",
+    "gofleet-",  # folders of the tests have a dot there
     "pymp-",
     "go.",
 )
