@@ -12,9 +12,9 @@ from ansible.errors import AnsibleFilterError
 from ansible.module_utils.common.text.converters import to_native
 from ansible.module_utils.common.validation import check_type_dict
 
-from ansible_collections.gofleet.cache.plugins.module_utils import _kinds
 from ansible_collections.gofleet.cache.plugins.module_utils._core import policy as policies
 from ansible_collections.gofleet.cache.plugins.module_utils._core.units import BadPolicy
+from ansible_collections.gofleet.cache.plugins.module_utils._kinds import table
 
 DOCUMENTATION = r"""
 name: policy_risks
@@ -89,7 +89,7 @@ def policy_risks(rules: object, groups: object = None, protected: object = None)
     try:
         # As the module's argument is read: a dictionary, or JSON in a string.
         document = check_type_dict(rules) if rules else policies.DEFAULT
-        policy = policies.parse(document, _kinds.KINDS, _kinds.APART)
+        policy = policies.parse(document, table.KINDS, table.APART)
     except BadPolicy as error:
         problem = "cache_policy_rules: %s" % error
     except (TypeError, ValueError) as error:

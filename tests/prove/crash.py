@@ -16,7 +16,7 @@ from prove import cuts
 from prove.lab import DAY, Lab, remove
 from prove.ready import HOUR, Ready, clock
 
-from ansible_collections.gofleet.cache.plugins.module_utils._kinds import KINDS
+from ansible_collections.gofleet.cache.plugins.module_utils._kinds.table import KINDS
 
 _BUILD = {"caches": [{"kind": "go-build", "max_age": "2h"}], "floor": "1h", "private": []}
 _MOD = {"caches": [{"kind": "go-mod", "max_age": "30d"}], "floor": "1h", "private": []}

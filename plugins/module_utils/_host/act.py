@@ -15,7 +15,8 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 from .._core import evict as core
 from .._fs import worker
 from .._go import modindex, running
-from .._kinds import KINDS, go_build
+from .._kinds import go_build
+from .._kinds.table import KINDS
 from . import find
 
 _COUNTS = struct.Struct("@qqq")

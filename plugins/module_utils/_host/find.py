@@ -8,12 +8,11 @@ from __future__ import annotations
 import os
 from typing import Any, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from .. import _kinds
 from .._discover import roots, search
 from .._fs import identity, system
 from .._go import accounts, evaluate, services, toolchain
 from .._go.mask import mask_value
-from .._kinds import go_toolcache, go_work
+from .._kinds import go_toolcache, go_work, table
 
 _PRIVATE = ("GOPRIVATE", "GONOPROXY", "GONOSUMDB")
 
@@ -170,7 +169,7 @@ def find(request: Request) -> Host:
         settings.places if wanted else [],
         list(request.paths),
         list(request.search_roots),
-        probes=[_kinds.probe],
+        probes=[table.probe],
         limits=search.Limits(),
         ci_roots=request.discover and not request.accounts,
     )
@@ -230,12 +229,12 @@ def _prove(gathered: roots.Gathered, homes: FrozenSet[str]) -> Tuple[List[Cache]
     wrong: List[str] = []
     seen = set()
     for item in gathered.candidates:
-        known = [name for name, kind in _kinds.KINDS.items() if kind.place is None]
+        known = [name for name, kind in table.KINDS.items() if kind.place is None]
         kinds = [item.kind] if item.kind else [item.expected] if item.expected else known
         problem: Optional[identity.Refused] = None
         for name in kinds:
             try:
-                root = identity.open_root(item.path, _kinds.KINDS[name].looks_like, name, homes)
+                root = identity.open_root(item.path, table.KINDS[name].looks_like, name, homes)
             except identity.Refused as exc:
                 problem = exc if problem is None else problem
                 continue

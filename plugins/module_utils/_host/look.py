@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, Optional, 
 from .._core import plan as planner
 from .._core.survey import SECOND, CacheRef, Survey
 from .._fs import dirs, mounts
-from .._kinds import KINDS
 from .._kinds.around import Around
+from .._kinds.table import KINDS
 from . import find
 
 if TYPE_CHECKING:

@@ -25,8 +25,9 @@ from .._fs import dirs, identity, mounts, remove, transfer, worker
 from .._fs.identity import Refused
 from .._go import accounts, modindex, running
 from .._journal import store
-from .._kinds import KINDS, go_build, go_mod, probe
+from .._kinds import go_build, go_mod
 from .._kinds.go_mod import survey as mod_survey
+from .._kinds.table import KINDS, probe
 from . import act, find, look, purge, schema
 
 LEAVE, MOVE, EVICT = "leave", "move", "evict"

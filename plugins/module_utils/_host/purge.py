@@ -21,7 +21,8 @@ from .._core import policy as policies
 from .._core.survey import SECOND, Survey
 from .._fs import mounts
 from .._go import needs, running
-from .._kinds import APART, KINDS, quarantine
+from .._kinds import quarantine
+from .._kinds.table import APART, KINDS
 from . import act, find, look, plans, record, schema
 
 CAP = 100

@@ -13,7 +13,7 @@ from .._core import plan as planner
 from .._core.policy import Policy
 from .._core.survey import SECOND, Survey
 from .._journal import advice, ghosts, store
-from .._kinds import KINDS
+from .._kinds.table import KINDS
 from . import look
 
 # Runs that the advisor looks back at.

@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 from .._core import evict as core
 from .._core.units import human
 from .._journal import store
-from .._kinds import KINDS
+from .._kinds.table import KINDS
 from . import act, find, look, schema
 
 CAP = 100

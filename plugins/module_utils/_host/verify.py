@@ -18,11 +18,12 @@ from .._core.units import human
 from .._core.verify import CAP, Damage, Fix, Report
 from .._core.verify import Options as Bounds
 from .._fs import dirs
-from .._kinds import KINDS, go_build, go_mod
+from .._kinds import go_build, go_mod
 from .._kinds.go_build import repair as build_repair
 from .._kinds.go_build import verify as build_verify
 from .._kinds.go_mod import repair as mod_repair
 from .._kinds.go_mod import verify as mod_verify
+from .._kinds.table import KINDS
 from . import act, find, look, schema
 
 # What a kind must offer to be verified and repaired.

@@ -413,7 +413,7 @@ def test_what_is_told_without_the_engine_has_the_engines_keys() -> None:
 
 def test_the_gate_knows_all_kinds() -> None:
     from ansible_collections.gofleet.cache.plugins.module_utils._host import gate
-    from ansible_collections.gofleet.cache.plugins.module_utils._kinds import KINDS
+    from ansible_collections.gofleet.cache.plugins.module_utils._kinds.table import KINDS
 
     assert set(gate.KIND_NAMES) == set(KINDS), (
         "name a new kind in _host/gate.py too: then runs below the mark stay quick"

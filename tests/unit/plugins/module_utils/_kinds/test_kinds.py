@@ -9,21 +9,21 @@ import pathlib
 
 import pytest
 
-from ansible_collections.gofleet.cache.plugins.module_utils import _kinds
 from ansible_collections.gofleet.cache.plugins.module_utils._fs import dirs
+from ansible_collections.gofleet.cache.plugins.module_utils._kinds import table
 from ansible_collections.gofleet.cache.tests.fixtures import synthetic
 
 
 def probe(path: pathlib.Path) -> object:
     opened = dirs.open_path(str(path))
     try:
-        return _kinds.probe(opened.fd, opened.path)
+        return table.probe(opened.fd, opened.path)
     finally:
         os.close(opened.fd)
 
 
 def test_every_kind_is_known_by_its_name_and_its_face(tmp_path: pathlib.Path) -> None:
-    assert list(_kinds.KINDS) == ["go-build", "go-mod", "go-work", "go-toolcache"]
+    assert list(table.KINDS) == ["go-build", "go-mod", "go-work", "go-toolcache"]
     assert probe(synthetic.Build(tmp_path / "b").path) == "go-build"
     assert probe(synthetic.Mod(tmp_path / "m").path) == "go-mod"
     assert probe(tmp_path) is None

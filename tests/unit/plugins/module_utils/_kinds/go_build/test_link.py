@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.gofleet.cache.plugins.module_utils._core.survey import Survey
 from ansible_collections.gofleet.cache.plugins.module_utils._fs import dirs
-from ansible_collections.gofleet.cache.plugins.module_utils._kinds import KINDS
+from ansible_collections.gofleet.cache.plugins.module_utils._kinds.table import KINDS
 from ansible_collections.gofleet.cache.tests.fixtures import synthetic
 
 DAY = synthetic.DAY

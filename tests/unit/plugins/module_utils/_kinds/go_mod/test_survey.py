@@ -247,7 +247,7 @@ def test_a_mount_inside_a_tree_keeps_the_tree(cache: synthetic.Mod, tmp_path: pa
     (tmp_path / "outside/file").write_bytes(b"x" * 10**6)
     code = """
     from ansible_collections.gofleet.cache.plugins.module_utils._fs import identity
-    from ansible_collections.gofleet.cache.plugins.module_utils._kinds import KINDS
+    from ansible_collections.gofleet.cache.plugins.module_utils._kinds.table import KINDS
     root = identity.open_root(sys.argv[1], KINDS["go-mod"].looks_like, "go-mod", frozenset())
     bind(sys.argv[2], sys.argv[3])
     seen = KINDS["go-mod"].survey(root)
@@ -264,7 +264,7 @@ def test_a_mount_without_access_times_says_so(cache: synthetic.Mod, tmp_path: pa
     code = """
     import shutil
     from ansible_collections.gofleet.cache.plugins.module_utils._fs import identity
-    from ansible_collections.gofleet.cache.plugins.module_utils._kinds import KINDS
+    from ansible_collections.gofleet.cache.plugins.module_utils._kinds.table import KINDS
     subprocess.run(["mount", "-t", "tmpfs", "-o", "noatime", "none", sys.argv[2]], check=True)
     shutil.copytree(sys.argv[1], sys.argv[2] + "/mod", symlinks=True)
     root = identity.open_root(sys.argv[2] + "/mod", KINDS["go-mod"].looks_like, "go-mod", frozenset())

@@ -26,8 +26,8 @@ from ansible_collections.gofleet.cache.plugins.module_utils._core import plan as
 from ansible_collections.gofleet.cache.plugins.module_utils._core import policy as policies
 from ansible_collections.gofleet.cache.plugins.module_utils._core.survey import Survey
 from ansible_collections.gofleet.cache.plugins.module_utils._go import running
-from ansible_collections.gofleet.cache.plugins.module_utils._kinds import KINDS
 from ansible_collections.gofleet.cache.plugins.module_utils._kinds.go_mod import CLONE, TIERS, clones, evict, survey
+from ansible_collections.gofleet.cache.plugins.module_utils._kinds.table import KINDS
 from ansible_collections.gofleet.cache.tests.fixtures import gocaches, goproxy, synthetic
 
 A, B = "example.com/Azure/a@v1.0.0", "example.com/b@v1.0.0"
