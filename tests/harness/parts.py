@@ -188,12 +188,16 @@ def integration(c: Context) -> Outcome:
         raise RuntimeError("there is no target in tests/integration/targets")
     venv = env.ensure_venv()
     variables = {key.lower(): value for key, value in _go(c).items()}
+    # A copy of its own, because others judge every file of the one that all share.
+    copy = c.temp / c.copy.relative_to(c.root)
+    shutil.copytree(c.copy, copy, symlinks=True)
     # ansible-test drops the environment; this file is its own way to give tests variables.
-    (c.copy / "tests/integration/integration_config.yml").write_text(json.dumps(variables) + "\n", encoding="utf-8")
+    (copy / "tests/integration/integration_config.yml").write_text(json.dumps(variables) + "\n", encoding="utf-8")
     home = _ansible_test_home(venv)
-    environ = c.environ(venv, home)
+    environ = c.environ(venv, home) | {"ANSIBLE_COLLECTIONS_PATH": str(c.temp)}
     version = env.core_python(env.main_core()).name
-    code, output = c.run(["ansible-test", "integration", "--color", "no", "--python", version, *targets], environ)
+    command = ["ansible-test", "integration", "--color", "no", "--python", version, *targets]
+    code, output = c.run(command, environ, copy)
     ran = set(re.findall(r"^Running (\S+) integration test", output, re.M))
     if code:
         return Outcome(passed=max(len(ran) - 1, 0), failed=1)
