@@ -18,6 +18,7 @@ from pathlib import Path
 
 from . import env, hosts
 from .runner import Context, Outcome, Part
+from .tree import copy_collection
 
 #: A Molecule scenario whose molecule.yml names this variable runs on hosts with systemd, in the part ``hosts``.
 HOSTS_VARIABLE = "GOFLEET_HOSTS_INVENTORY"
@@ -189,8 +190,7 @@ def integration(c: Context) -> Outcome:
     venv = env.ensure_venv()
     variables = {key.lower(): value for key, value in _go(c).items()}
     # A copy of its own, because others judge every file of the one that all share.
-    copy = c.temp / c.copy.relative_to(c.root)
-    shutil.copytree(c.copy, copy, symlinks=True)
+    copy = copy_collection(c.temp)
     # ansible-test drops the environment; this file is its own way to give tests variables.
     (copy / "tests/integration/integration_config.yml").write_text(json.dumps(variables) + "\n", encoding="utf-8")
     home = _ansible_test_home(venv)
