@@ -126,26 +126,26 @@ def test_no_value_adds_a_header_or_a_url(token: str, login: str, name: str, url:
 )
 def test_line_ends_are_refused_wherever_they_stand_without_showing_the_secret(ending: str) -> None:
     for refuse in (
-        lambda: goauth.check_token("qz" + ending, False),
-        lambda: goauth.check_token("qz" + ending, True),
-        lambda: goauth.check_login("qz" + ending, "x"),
+        lambda: goauth.check_token("zyxwv" + ending, False),
+        lambda: goauth.check_token("zyxwv" + ending, True),
+        lambda: goauth.check_login("zyxwv" + ending, "x"),
         lambda: goauth.check_name("X" + ending),
         lambda: goauth.check_url("https://h/a" + ending),
         lambda: (
-            goauth.check_command(["/bin/x", "qz" + ending]) if ending != "\u2028" else goauth.check_token("", False)
+            goauth.check_command(["/bin/x", "zyxwv" + ending]) if ending != "\u2028" else goauth.check_token("", False)
         ),
-        lambda: goauth.check_file("/qz" + ending) if ending != "\u2028" else goauth.check_token("", False),
+        lambda: goauth.check_file("/zyxwv" + ending) if ending != "\u2028" else goauth.check_token("", False),
     ):
         with pytest.raises(Refused) as caught:
             refuse()
-        assert "qz" not in str(caught.value) or "token_file" in str(caught.value)
+        assert "zyxwv" not in str(caught.value) or "token_file" in str(caught.value)
 
 
-@pytest.mark.parametrize("token", ["", "qzé", " qz", "qz ", "qz\ud800"])
+@pytest.mark.parametrize("token", ["", "zyxwvé", " zyxwv", "zyxwv ", "zyxwv\ud800"])
 def test_tokens_that_no_header_can_hold_are_refused(token: str) -> None:
     with pytest.raises(Refused) as caught:
         goauth.check_token(token, False)
-    assert "qz" not in str(caught.value)
+    assert "zyxwv" not in str(caught.value)
 
 
 def test_basic_authorization_takes_what_a_header_cannot() -> None:
@@ -312,18 +312,18 @@ def test_a_secret_from_a_file_or_a_program_becomes_one_header_and_a_bad_one_none
     for bad in (
         b"",
         b"\n",
-        b"qz\nX-Evil: 1",
-        b"qz\n\nhttps://evil\n\nX: y\n\n",
-        b"qz\r\n",
-        b"qz\t",
-        b"\xc3\nqz: 1",
-        b"qz\x1b[",
+        b"zyxwv\nX-Evil: 1",
+        b"zyxwv\n\nhttps://evil\n\nX: y\n\n",
+        b"zyxwv\r\n",
+        b"zyxwv\t",
+        b"\xc3\nzyxwv: 1",
+        b"zyxwv\x1b[",
     ):
         secret.write_bytes(bad)
         found, status, said = output(data, shell, tmp_path)
         assert (found, status) == (always, 0)
         assert said.count("no credentials for https://h/") == 4
-        assert "qz" not in said
+        assert "zyxwv" not in said
 
 
 @pytest.mark.parametrize("shell", SHELLS, ids=lambda words: os.path.basename(words[0]))
@@ -371,20 +371,20 @@ def test_no_secret_is_an_argument_of_a_process(tmp_path: Path) -> None:
         )
         (tools / name).chmod(0o755)
     secret = tmp_path / "secret"
-    secret.write_text("qzqzqz")
+    secret.write_text("zyxwvzyxwvzyxwv")
     data = written(
         goauth.fetched("https://h/a", "file", [str(secret)], login="ci"),
         goauth.fetched("https://h/b", "run", ["/bin/cat", str(secret)]),
-        goauth.stored("https://h/c", "qzqzqz"),
+        goauth.stored("https://h/c", "zyxwvzyxwvzyxwv"),
     )
     (tmp_path / "helper").write_bytes(data)
     environ = {"PATH": str(tools) + ":" + os.environ["PATH"]}
     done = subprocess.run(
         ["/bin/sh", str(tmp_path / "helper")], env=environ, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, check=True
     )
-    assert done.stdout.count(b"qzqzqz") == 2
+    assert done.stdout.count(b"zyxwvzyxwvzyxwv") == 2
     assert "base64 \n" in log.read_text()
-    assert "qzqzqz" not in log.read_text()
+    assert "zyxwvzyxwvzyxwv" not in log.read_text()
 
 
 # showing
@@ -531,12 +531,12 @@ def test_what_go_would_get_nothing_from_is_told_without_running_it(me: Account, 
 
     assert "No such file" in problem("file")
     assert "is no program" in problem("run")
-    place.write_text("touch %s/ran\nqz\n" % tmp_path)
+    place.write_text("touch %s/ran\nzyxwv\n" % tmp_path)
     assert "more than one line" in problem("file")
-    assert "qz" not in problem("file")
+    assert "zyxwv" not in problem("file")
     place.write_text("")
     assert "is empty" in problem("file")
-    place.write_text("qz\n")
+    place.write_text("zyxwv\n")
     assert problem("file") == ""
     place.chmod(0o600)
     assert "may not be run" in problem("run")
