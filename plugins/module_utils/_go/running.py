@@ -293,7 +293,7 @@ class _Look:
 
     def _tool(self, one: _Process) -> Tool:
         try:
-            data = running_proc.read(one.base + "/environ", running_proc.ENVIRON_LIMIT)
+            data = running_proc.environ(one.base)
             who = running_proc.rights(one.base)
             view = View(one.base)
         except OSError:

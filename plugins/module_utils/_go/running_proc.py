@@ -13,6 +13,7 @@ import errno
 import os
 import re
 import stat
+import time
 from typing import Dict, FrozenSet, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple
 
 from .files import LIMIT
@@ -23,6 +24,8 @@ MAPS_LIMIT = 4 << 20
 #: Cache directories in one process's maps; more are no go command's.
 MAPS_ROOTS = 16
 _KTHREAD = 0x00200000  # PF_KTHREAD, include/linux/sched.h
+#: Looks, a millisecond apart, at a process that is being started.
+_STARTS = 40
 _LINKS = 40
 _STEPS = 400
 _DEPTH = 100
@@ -149,6 +152,35 @@ def read(path: str, limit: int) -> bytes:
             chunks.append(chunk)
             size += len(chunk)
     return b"".join(chunks)
+
+
+class Starting(OSError):
+    """A program is being started in this process: what it will be told is not there yet."""
+
+
+def environ(base: str) -> bytes:
+    """At most ENVIRON_LIMIT bytes of the environment of the process at *base* (its folder in /proc).
+
+    Between the moment in which execve(2) gives a process its new memory (and ``exe`` its new target) and that in which
+    the environment stands in it, the file is empty: one in eight of the children that were just started (fs/exec.c
+    begin_new_exec, fs/binfmt_elf.c create_elf_tables). Such a process is waited for some milliseconds, so that a ``go``
+    that has just begun is not taken for one without settings. Raises OSError; Starting where it does not come forth.
+    """
+    bounds = (0, 0)
+    for _look in range(_STARTS):
+        data = read(base + "/environ", ENVIRON_LIMIT)
+        if data:
+            return data
+        fields = read(base + "/stat", 4096).decode("utf-8", "replace").rpartition(")")[2].split()
+        if len(fields) < 49:
+            return data  # Linux before 3.5 does not tell
+        bounds = (int(fields[47]), int(fields[48]))  # proc_pid_stat(5): env_start, env_end
+        if bounds[0] == bounds[1] != 0 and fields[0] in "STt":
+            return data  # it has run and waits: there is none
+        time.sleep(0.001)
+    if bounds[0] == bounds[1] != 0:
+        return b""
+    raise Starting(errno.EAGAIN, "a program is being started", base)
 
 
 def parse_layers(text: str) -> Set[str]:

@@ -14,6 +14,8 @@ import re
 import time
 from typing import FrozenSet, List, NamedTuple, Optional, Pattern, Set, Tuple
 
+from ..._go import running_proc
+
 _GO = re.compile(r"go(?:1\.[0-9]+(?:\.[0-9]+|rc[0-9]+|beta[0-9]+)?)?\Z")
 _LIMIT = 16 << 20
 
@@ -21,7 +23,8 @@ _LIMIT = 16 << 20
 class Live(NamedTuple):
     """``names`` are the pattern's first groups, ``gos`` the running go commands as (uid, start in Unix nanoseconds).
 
-    ``hidden`` counts processes that the rights do not show; ``seen`` is False where no other process is in sight.
+    ``hidden`` counts processes that the rights do not show; ``seen`` is False where no other process is in sight, or
+    where one takes so long to start that nobody can tell what it was told.
     """
 
     names: FrozenSet[bytes]
@@ -36,13 +39,16 @@ def _read(path: str) -> bytes:
 
 
 def _texts(base: str) -> List[bytes]:
-    """Everything in which a process may name a folder; raises PermissionError where that cannot be seen."""
-    texts = [_read(base + "/cmdline"), _read(base + "/environ"), _read(base + "/maps")]
+    """Everything in which a process may name a folder; PermissionError or Starting where that cannot be seen."""
+    texts = [_read(base + "/maps")]
     for name in ("cwd", "root", "exe"):
         try:
             texts.append(os.fsencode(os.readlink(base + "/" + name)))
         except FileNotFoundError:
-            continue  # a kernel thread has no executable
+            break  # it is ending, or a kernel thread, which has no executable and was told nothing
+    else:
+        # in this order: a program that is being started has its arguments when it has its environment
+        texts += [running_proc.environ(base), _read(base + "/cmdline")]
     try:
         numbers = os.listdir(base + "/fd")
     except FileNotFoundError:
@@ -59,7 +65,7 @@ def look(pattern: Pattern[bytes], proc: str = "/proc") -> Live:
     """One pass over all processes but this one. Costs a millisecond a process; creates and changes nothing."""
     found: Set[bytes] = set()
     gos: List[Tuple[int, int]] = []
-    hidden = others = 0
+    hidden = others = starting = 0
     me = os.getpid()
     try:
         pids = [int(name) for name in os.listdir(proc) if name.isdigit()]
@@ -78,9 +84,11 @@ def look(pattern: Pattern[bytes], proc: str = "/proc") -> Live:
                 gos.append(go)
         except PermissionError:
             hidden += 1
+        except running_proc.Starting:
+            starting += 1
         except OSError:
             continue  # it has ended
-    return Live(frozenset(found), tuple(gos), hidden, others > 0)
+    return Live(frozenset(found), tuple(gos), hidden, others > 0 and not starting)
 
 
 def _go(base: str) -> Optional[Tuple[int, int]]:

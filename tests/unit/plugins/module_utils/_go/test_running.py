@@ -347,6 +347,16 @@ def test_a_number_that_went_to_another_process_is_looked_at_again(
     assert done
 
 
+def test_a_go_that_is_being_started_may_use_every_cache(proc: Proc, tmp_path: pathlib.Path) -> None:
+    """It has a new executable and no environment yet: that it overrides nothing in go.env proves nothing."""
+    sdk = toolchain(tmp_path / "sdk", "GOCACHE=%s\nGOMODCACHE=%s\n" % (tmp_path / "sdk", tmp_path / "sdk"))
+    folder = proc.add(10, "go", str(sdk / "bin/go"))
+    line = (folder / "stat").read_text().rstrip("\n")
+    (folder / "stat").write_text(line + " 0" * (49 - len(line.rpartition(")")[2].split())) + "\n")
+    assert proc.users(tmp_path, "go-build") == [10]
+    assert proc.users(tmp_path, "go-mod") == [10]
+
+
 def test_a_process_that_ends_meanwhile_uses_nothing(
     proc: Proc, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import pathlib
 import stat
+import subprocess
 from typing import Dict, List
 
 import pytest
@@ -46,6 +47,35 @@ def test_of_a_variable_that_is_there_twice_the_first_counts(pairs: List[List[str
     for name, value in pairs:
         wanted.setdefault(name, value)
     assert running_proc.parse_environ(data) == wanted
+
+
+def test_a_child_that_has_just_been_started_has_its_environment() -> None:
+    """The kernel shows none for a moment after execve(2): a ``go`` in it would count as one with default settings."""
+    for _round in range(150):
+        with subprocess.Popen(["/bin/sleep", "60"], env={"GOCACHE": "/where/it/is"}) as child:
+            try:
+                assert running_proc.environ("/proc/%d" % child.pid) == b"GOCACHE=/where/it/is\0"
+            finally:
+                child.kill()
+
+
+def test_a_child_without_environment_is_not_waited_for_in_vain() -> None:
+    with subprocess.Popen(["/bin/sleep", "60"], env={}) as child:
+        try:
+            assert running_proc.environ("/proc/%d" % child.pid) == b""
+        finally:
+            child.kill()
+
+
+def test_a_program_that_never_starts_is_told_from_one_without_environment(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "environ").touch()
+    fields = ["R"] + ["0"] * 49
+    (tmp_path / "stat").write_text("7 (go) %s\n" % " ".join(fields))
+    with pytest.raises(running_proc.Starting):
+        running_proc.environ(str(tmp_path))
+    fields[47:49] = ["4096", "4096"]
+    (tmp_path / "stat").write_text("7 (go) %s\n" % " ".join(fields))
+    assert running_proc.environ(str(tmp_path)) == b""
 
 
 @given(st.binary(max_size=300))

@@ -504,6 +504,20 @@ def test_a_build_that_was_killed_leaves_what_goes_and_one_that_runs_is_held(
     assert purge(place).evicted == 1
 
 
+def test_while_a_program_starts_nobody_can_tell_what_is_in_use(place: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """The kernel shows its environment some milliseconds later; one that stays so keeps everything."""
+    folder = tmp_path / "7"
+    for name in ("cwd", "root", "exe"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).symlink_to("/bin/true")
+    for name in ("maps", "environ", "cmdline"):
+        (folder / name).touch()
+    (folder / "stat").write_text("7 (true) %s\n" % " ".join(["R"] + ["0"] * 49))
+    assert not live.look(survey._NAMED, str(tmp_path)).seen
+    (folder / "environ").write_bytes(b"TMPDIR=/x\0")
+    assert live.look(survey._NAMED, str(tmp_path)).seen
+
+
 def test_looking_changes_nothing(place: pathlib.Path) -> None:
     make(place)
     gocaches.age_access(place)
