@@ -105,33 +105,18 @@ class Outcome:
             self.error = "%s: %s" % (type(exc).__name__, exc)
         return self
 
-    def done(self, freed: int, inodes: int = 1, entries: int = 1, row: int = -1, aside: int = 0) -> None:
-        """Counts evictions that were carried out; *row* names the entry, where it is one."""
+    def done(self, freed: int, inodes: int = 1, entries: int = 1, rows: Sequence[int] = (), aside: int = 0) -> None:
+        """Counts evictions that were carried out; *rows* are those of the survey's entries, where they are such."""
         with self._lock:
-            if row >= 0:
-                at = row >> 3
-                if at >= len(self.gone):
-                    self.gone.extend(bytes(max(at + 1 - len(self.gone), 4096)))
-                self.gone[at] |= 1 << (row & 7)
-            self.evicted += entries
-            self.freed += freed
-            self.aside += aside
-            self.inodes += inodes
-            self._tell(self.evicted, self.freed, self.inodes)
-
-    def went_all(self, rows: Sequence[int], freed: int) -> None:
-        """Counts the eviction of the survey's *rows*, an inode each, which gave back *freed* bytes together."""
-        if not rows:
-            return
-        with self._lock:
-            at = max(rows) >> 3
+            at = max(rows, default=-1) >> 3
             if at >= len(self.gone):
                 self.gone.extend(bytes(max(at + 1 - len(self.gone), 4096)))
             for row in rows:
                 self.gone[row >> 3] |= 1 << (row & 7)
-            self.evicted += len(rows)
+            self.evicted += entries
             self.freed += freed
-            self.inodes += len(rows)
+            self.aside += aside
+            self.inodes += inodes
             self._tell(self.evicted, self.freed, self.inodes)
 
     def skip(self, reason: str, path: str, amount: int, detail: str = "") -> None:
@@ -203,49 +188,6 @@ class Outcome:
             "back": self.back,
             "gone": base64.b64encode(zlib.compress(bytes(self.gone), 1)).decode("ascii"),
         }
-
-
-def in_threads(
-    work: Callable[[int], None], rows: Sequence[int], threads: int, stop: Callable[[], bool], chunk: int = 32
-) -> int:
-    """Calls *work* for each of *rows*, roughly in their order, and returns how many were begun before *stop* said so.
-
-    A thread takes *chunk* rows at once.
-
-    Errors of *work* stop the others and are raised here.
-    """
-    lock = threading.Lock()
-    state = {"next": 0}
-    errors: List[BaseException] = []
-
-    def loop() -> None:
-        while not errors:
-            with lock:
-                start = state["next"]
-                if start >= len(rows) or stop():
-                    return
-                end = state["next"] = min(start + chunk, len(rows))
-            try:
-                for at in range(start, end):
-                    work(rows[at])
-            except BaseException as exc:
-                errors.append(exc)
-                return
-
-    pool = []
-    for _number in range(1, min(threads, (len(rows) + chunk - 1) // chunk)):
-        thread = threading.Thread(target=loop, daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:
-            break  # a limit on tasks (setrlimit(2), TasksMax=): fewer do, too
-        pool.append(thread)
-    loop()
-    for thread in pool:
-        thread.join()
-    if errors:
-        raise errors[0]
-    return state["next"]
 
 
 def alone(job: Job) -> bool:

@@ -10,6 +10,7 @@ import time
 import zlib
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, TypeVar
 
+from . import pool
 from .survey import Survey
 
 #: Damaged items that are returned by name; the rest is counted.
@@ -187,32 +188,12 @@ def each(work: Callable[[Item], None], items: Sequence[Item], threads: int) -> N
 
     *work* must count what it gives up because of OutOfTime itself; items that were never begun are not counted.
     """
-    lock = threading.Lock()
-    state = {"next": 0, "stop": 0}
-    errors: List[BaseException] = []
+    late: List[int] = []
 
-    def loop() -> None:
-        while not errors and not state["stop"]:
-            with lock:
-                at = state["next"]
-                state["next"] += 1
-            if at >= len(items):
-                return
-            try:
-                work(items[at])
-            except OutOfTime:
-                state["stop"] = 1
-            except BaseException as exc:  # handed to the caller
-                errors.append(exc)
+    def one(at: int) -> None:
+        try:
+            work(items[at])
+        except OutOfTime:
+            late.append(at)
 
-    count = max(1, min(threads, len(items)))
-    if count == 1:
-        loop()
-    else:
-        pool = [threading.Thread(target=loop, daemon=True) for _number in range(count)]
-        for thread in pool:
-            thread.start()
-        for thread in pool:
-            thread.join()
-    if errors:
-        raise errors[0]
+    pool.work_off(one, range(len(items)), threads, lambda: bool(late))

@@ -16,16 +16,15 @@ import os
 import select
 import signal
 import struct
-import threading
 from typing import Any, Callable, List, Tuple
 
-from . import system
+from .._core import pool
+from . import errand, system
 
 _TICKET = struct.Struct("@i")
 _COUNTS = struct.Struct("@qqqq")
 # Bytes of tickets that a pipe always takes at once, so that handing out never waits (PIPE_BUF, pipe(7)).
 _AT_ONCE = 4096 // _TICKET.size
-_PR_SET_PDEATHSIG = 1  # prctl(2)
 _DONE, _FAILED = b".", b"!"
 
 #: Of one member: what it has done so far, as four numbers that mean what its maker wants.
@@ -76,7 +75,7 @@ class Crew:
     def _member(self, number: int) -> None:
         status = 1
         try:
-            _die_with(self._maker)
+            errand.die_with(self._maker)
             os.close(self._give)
             os.close(self._heard)
             work, tell = self._begin(lambda *counts: _COUNTS.pack_into(self._shared, number * _COUNTS.size, *counts))
@@ -98,34 +97,20 @@ class Crew:
             return json.loads(handle.read() or b'"it was killed"')
 
     def _work_off(self, work: Callable[[int], None]) -> None:
-        errors: List[BaseException] = []
-
-        def loop() -> None:
+        def step() -> bool:
+            ticket = os.read(self._take, _TICKET.size)
+            if not ticket:
+                return False
             try:
-                while not errors:
-                    ticket = os.read(self._take, _TICKET.size)
-                    if not ticket:
-                        return
-                    work(_TICKET.unpack(ticket)[0])
-                    os.write(self._done, _DONE)
-            except BaseException as exc:
-                errors.append(exc)
+                work(_TICKET.unpack(ticket)[0])
+            except BaseException:
                 with contextlib.suppress(OSError):
                     os.write(self._done, _FAILED)  # nobody does this piece any more: who waits for it shall know
+                raise
+            os.write(self._done, _DONE)
+            return True
 
-        pool = []
-        for _number in range(self._threads - 1):
-            thread = threading.Thread(target=loop, daemon=True)
-            try:
-                thread.start()
-            except RuntimeError:
-                break  # a limit on tasks (setrlimit(2), TasksMax=): fewer do, too
-            pool.append(thread)
-        loop()
-        for thread in pool:
-            thread.join()
-        if errors:
-            raise errors[0]
+        pool.together(step, self._threads)
 
     def hand(self, pieces: range) -> None:
         """Gives these pieces to whoever is free next; they are begun in this order. Raises MemberDied."""
@@ -199,15 +184,3 @@ class Crew:
             if fd >= 0:
                 setattr(self, name, -1)
                 os.close(fd)
-
-
-def _die_with(maker: int) -> None:
-    """Asks the kernel to kill this process when its maker ends; where it cannot be asked, closed pipes say so later."""
-    try:
-        import ctypes
-
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-    except (ImportError, OSError, AttributeError):
-        return
-    if os.getppid() != maker:
-        raise MemberDied("the maker of the crew has ended")

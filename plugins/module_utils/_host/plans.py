@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import time
-from typing import IO, List, Tuple
+from typing import IO, List, Optional, Tuple
 
 from .._core import plan as planner
-from .._fs import dirs, system
+from .._fs import dirs, errand
 from .._journal import place
 
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
@@ -102,51 +101,22 @@ class Digest:
 
     def __init__(self, plan: planner.Plan) -> None:
         self._plan = plan
-        self._pid = -1
-        if plan.entries < _LONG or len(os.sched_getaffinity(0)) < 2:
-            return
-        try:
-            self._fd, end = os.pipe()
-        except OSError:
-            return
-        try:
-            self._pid = system.fork()
-        except OSError:
-            os.close(self._fd)
-        if self._pid == 0:
-            status = 1
+        self._errand: Optional[errand.Errand] = None
+        if plan.entries >= _LONG and errand.pays():
             try:
-                for name in os.listdir("/proc/self/fd"):
-                    if int(name) > 2 and int(name) != end:
-                        _close(int(name))  # so that no lock of its maker's outlasts that one
-                os.write(end, planner.digest(plan).encode("ascii"))
-                status = 0
-            finally:
-                os._exit(status)
-        os.close(end)
+                self._errand = errand.Errand(lambda handle: handle.write(planner.digest(plan).encode("ascii")))
+            except OSError:
+                pass  # no more processes to be had: here, then
 
     def get(self) -> str:
         """The digest."""
-        if self._pid > 0:
-            digits = os.read(self._fd, 64).decode("ascii")
-            if len(digits) == 64:
-                return digits
-        return planner.digest(self._plan)
+        found = self._errand.found() if self._errand is not None else None
+        return planner.digest(self._plan) if found is None else found.read().decode("ascii")
 
     def end(self) -> None:
         """Ends the other process."""
-        if self._pid > 0:
-            os.close(self._fd)
-            os.kill(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
-            self._pid = -1
-
-
-def _close(fd: int) -> None:
-    try:
-        os.close(fd)
-    except OSError:
-        pass  # the one that listed the descriptors
+        if self._errand is not None:
+            self._errand.end()
 
 
 def open_saved(digest: str) -> IO[bytes]:

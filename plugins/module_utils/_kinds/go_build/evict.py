@@ -13,9 +13,10 @@ from array import array
 from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 from ..._core import evict as core
+from ..._core import pool
 from ..._core.evict import Job, Outcome
 from ..._core.plan import CachePlan
-from ..._fs import crew, dirs
+from ..._fs import crew, dirs, errand
 from ..._fs.identity import Root
 from .. import quarantine
 from . import ASIDE, EXECUTABLE, LEFTOVER, OUTPUT, QUARANTINED
@@ -137,7 +138,7 @@ class _Eviction:
         """Gets a crew where many entries go and nobody builds who would feel it."""
         members = min(len(os.sched_getaffinity(0)), _MEMBERS)
         many = sum(len(rows) for _shard, rows in self._batch) >= _MANY
-        if self._shelf is not None or members < 2 or not many or not hasattr(os, "memfd_create"):
+        if self._shelf is not None or not many or not errand.pays():
             return
         seen = self.job.scan()
         if seen.who or not (seen.complete or self.plan.idle):
@@ -193,7 +194,7 @@ class _Eviction:
         def stop() -> bool:
             return self.job.late() or (leave is not None and not leave.take(_PIECE))
 
-        return pieces.start + core.in_threads(self._evict_piece, pieces, self.job.threads, stop, 1)
+        return pieces.start + pool.work_off(self._evict_piece, pieces, self.job.threads, stop)
 
     def _together(self, gang: crew.Crew, pieces: range, leave: Optional[_Leave]) -> int:
         at, most = pieces.start, _LEAVE // _PIECE
@@ -282,7 +283,7 @@ class _Eviction:
         return self._batches([[piece] for piece in self._pieces(rows)], each)
 
     def _batches(self, batches: List[_Batch], work: Callable[[_Batch], None]) -> bool:
-        begun = core.in_threads(lambda at: work(batches[at]), range(len(batches)), self.job.threads, self.job.late, 1)
+        begun = pool.work_off(lambda at: work(batches[at]), range(len(batches)), self.job.threads, self.job.late)
         for batch in batches[begun:]:
             for _shard, mine in batch:
                 self._cut(mine)
@@ -384,13 +385,13 @@ class _Eviction:
         freed = 0 if st is None else dirs.freed_by_unlink(st)
         if row in self._kept:
             os.unlink(name, dir_fd=fd)
-            self.out.done(0, 0, row=row, aside=0 if st is None else st.st_blocks * 512)
+            self.out.done(0, 0, rows=(row,), aside=0 if st is None else st.st_blocks * 512)
         elif self._shelf is not None and self.entries.tier[row] != LEFTOVER:
             self._shelf.take(name, fd, self._path(row))
-            self.out.done(0, 0, row=row, aside=freed)
+            self.out.done(0, 0, rows=(row,), aside=freed)
         else:
             os.unlink(name, dir_fd=fd)
-            self.out.done(freed, row=row)
+            self.out.done(freed, rows=(row,))
 
     def _give_back(self, row: int, fd: int, name: str) -> None:
         self._name_back(fd, name)
@@ -517,7 +518,7 @@ class _Eviction:
                         gone.append(row)
                         freed += amount
         finally:
-            self.out.went_all(gone, freed)
+            self.out.done(freed, len(gone), len(gone), gone)
 
     def _unlink(self, row: int, fd: int, name: str) -> int:
         """Removes an entry that is a file; returns the bytes given back, or -1 where it stays (counted)."""
@@ -566,7 +567,7 @@ class _Eviction:
             if self._shelf is not None:
                 self._shelf.take(name, shard_fd, self._path(row))
                 held = own.st_blocks * 512 + sum(dirs.freed_by_unlink(st) for _inner, st in inside)
-                self.out.done(0, 0, row=row, aside=held)
+                self.out.done(0, 0, rows=(row,), aside=held)
                 return
             for inner, st in inside:
                 os.unlink(inner, dir_fd=fd)
@@ -574,7 +575,7 @@ class _Eviction:
         finally:
             os.close(fd)
         os.rmdir(name, dir_fd=shard_fd)
-        self.out.done(own.st_blocks * 512, row=row)
+        self.out.done(own.st_blocks * 512, rows=(row,))
 
     def _end_quarantine(self, row: int) -> None:
         try:
@@ -589,4 +590,4 @@ class _Eviction:
         else:
             if left:
                 self.out.note("%s: %d names stayed, the first: %s (%s)" % ((self._path(row), len(left)) + left[0]))
-            self.out.done(freed, inodes, row=row)
+            self.out.done(freed, inodes, rows=(row,))

@@ -9,7 +9,6 @@ import marshal
 import os
 import re
 import resource
-import signal
 import stat
 import struct
 import threading
@@ -18,9 +17,9 @@ from array import array
 from itertools import compress
 from typing import IO, Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-from ..._core import evict as core
+from ..._core import pool
 from ..._core.survey import SECOND, CacheRef, Entries, Survey
-from ..._fs import dirs, system
+from ..._fs import dirs, errand
 from ..._fs.identity import Root
 from .. import quarantine
 from . import (
@@ -423,13 +422,9 @@ class _Look(_Part):
         )
 
 
-def _may_fork() -> bool:
-    return len(os.sched_getaffinity(0)) > 1 and hasattr(os, "memfd_create")
-
-
 def _is_large(root: Root, shards: Sequence[str]) -> bool:
     """Whether a second process pays: some milliseconds for what is as quick to look at alone."""
-    if len(shards) < 2 or not _may_fork():
+    if len(shards) < 2 or not errand.pays():
         return False
     try:
         fd = dirs.open_dir(shards[0], root.fd)
@@ -467,16 +462,11 @@ def _in_threads(
                 state["taken"] += 1
         return True
 
-    def look_on(_number: int) -> None:
-        while look():
-            pass
-
     # Threads only where the disk is waited for: what lies in memory is looked at faster without them.
     waits = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
     if all(look() for _number in range(_SAMPLE)):
         waits = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw - waits
-        threads = _THREADS if waits > 2 * _SAMPLE else 1
-        core.in_threads(look_on, range(threads), threads, lambda: False, 1)
+        pool.together(look, _THREADS if waits > 2 * _SAMPLE else 1)
     return state["taken"]
 
 
@@ -485,60 +475,48 @@ def _always() -> bool:
 
 
 class _Helper:
-    """A second process that looks at the shards from the last on, with the same rights, and leaves what it saw in
-    memory. Both processes ask :meth:`may` before each one, so that they meet somewhere, and none is looked at twice.
+    """A second process that looks at the shards from the last on, and notes what it saw.
+
+    Both processes ask :meth:`may` before each one, so that they meet somewhere, and none is looked at twice. Raises
+    OSError where no process can be had.
     """
 
     def __init__(self, root: Root, shards: List[str]) -> None:
-        self.root = root
         self.shards = shards
-        self.pid = -1
-        self.memory = os.memfd_create("survey", os.MFD_CLOEXEC)
-        self.leave, end = os.pipe()  # as many bytes as there are shards; who reads one may look at one
+        self._leave, end = os.pipe()  # as many bytes as there are shards; who reads one may look at one
         os.write(end, bytes(len(shards)))
         os.close(end)
         try:
-            self.pid = system.fork()
-        except OSError:
-            return
-        if self.pid == 0:
-            status = 1
-            try:
-                with os.fdopen(self.memory, "wb") as handle:
-                    _in_threads(root, shards[::-1], self.may, lambda data: _put(handle, data))
-                status = 0
-            finally:
-                os._exit(status)
+            self._errand = errand.Errand(
+                lambda notes: _in_threads(root, shards[::-1], self.may, lambda data: _put(notes, data))
+            )
+        except BaseException:
+            os.close(self._leave)
+            raise
 
     def may(self) -> bool:
         """Whether one more shard is left for whoever asks."""
-        return bool(os.read(self.leave, 1))
+        return bool(os.read(self._leave, 1))
 
     def finish(self, seen: int, take: Callable[[Tuple[Any, ...]], None]) -> List[str]:
         """Hands on what the other process saw, all but the *seen* first shards; returns those that it did not get to:
         all or none of them.
         """
         left = self.shards[seen:]
-        if self.pid < 0:
+        notes = self._errand.found()
+        if notes is None:
             return left
-        pid, self.pid = self.pid, -1
-        if os.waitpid(pid, 0)[1]:
-            return left
-        end = os.lseek(self.memory, 0, os.SEEK_END)
+        end = notes.seek(0, os.SEEK_END)
         for _shard in left:
-            (size,) = _SIZE.unpack(os.pread(self.memory, _SIZE.size, end - _SIZE.size))
+            (size,) = _SIZE.unpack(os.pread(notes.fileno(), _SIZE.size, end - _SIZE.size))
             end -= _SIZE.size + size
-            take(marshal.loads(os.pread(self.memory, size, end)))
+            take(marshal.loads(os.pread(notes.fileno(), size, end)))
         return []
 
     def end(self) -> None:
         """Ends the other process where nobody waits for it any more."""
-        os.close(self.memory)
-        os.close(self.leave)
-        if self.pid > 0:
-            os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
-            self.pid = -1
+        os.close(self._leave)
+        self._errand.end()
 
 
 def _helper(root: Root, shards: List[str]) -> Optional[_Helper]:
@@ -648,7 +626,7 @@ def _dependents(entries: Entries) -> List[Tuple[int, int]]:
     def part(number: int) -> Dict[bytes, int]:
         return _computed(entries, actions[number::2], there, shift)
 
-    wanted, more = _in_two(part) if len(actions) >= _MANY and _may_fork() else (part(0), part(1))
+    wanted, more = _in_two(part) if len(actions) >= _MANY and errand.pays() else (part(0), part(1))
     wanted.update(more)
     first = struct.Struct("=I").unpack_from
     marked = {first(key)[0] for key in wanted}
@@ -675,33 +653,12 @@ def _computed(entries: Entries, actions: array[int], there: bytearray, shift: in
 
 def _in_two(part: Callable[[int], Dict[bytes, int]]) -> Tuple[Dict[bytes, int], Dict[bytes, int]]:
     """Both parts; the second one from a second process, where that comes to its end."""
-    pid = -1
     try:
-        memory = os.memfd_create("keys", os.MFD_CLOEXEC)
+        other = errand.Errand(lambda handle: marshal.dump(part(1), handle))
     except OSError:
         return part(0), part(1)
     try:
-        try:
-            pid = system.fork()
-        except OSError:
-            return part(0), part(1)
-        if pid == 0:
-            status = 1
-            try:
-                with os.fdopen(memory, "wb") as handle:
-                    marshal.dump(part(1), handle)
-                status = 0
-            finally:
-                os._exit(status)
-        mine = part(0)
-        other, pid = pid, -1
-        if os.waitpid(other, 0)[1]:
-            return mine, part(1)
-        os.lseek(memory, 0, os.SEEK_SET)
-        with os.fdopen(os.dup(memory), "rb") as handle:
-            return mine, marshal.load(handle)
+        mine, found = part(0), other.found()
+        return mine, part(1) if found is None else marshal.load(found)
     finally:
-        os.close(memory)
-        if pid > 0:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+        other.end()

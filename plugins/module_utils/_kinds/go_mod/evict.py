@@ -22,6 +22,7 @@ import stat
 from typing import Dict, List, NamedTuple, Optional, Set, Tuple
 
 from ..._core import evict as core
+from ..._core import pool
 from ..._core.evict import Job, Outcome
 from ..._core.plan import CachePlan
 from ..._fs import dirs
@@ -221,7 +222,7 @@ class _Eviction:
                 self._remove(row, name, fd)
             elif st is not None:
                 os.unlink(name, dir_fd=fd)
-                self.out.done(dirs.freed_by_unlink(st), row=row)
+                self.out.done(dirs.freed_by_unlink(st), rows=(row,))
         except BlockingIOError:
             self._skip(core.LOCKED, row)
         except OSError as exc:
@@ -267,7 +268,7 @@ class _Eviction:
         if self._shelf is not None and self.entries.tier[row] != LEFTOVER:
             if self._is_planned(row, name, fd):
                 self._shelf.take(name, fd, self._path(row))
-                self.out.done(0, 0, row=row, aside=self.entries.freed[row])
+                self.out.done(0, 0, rows=(row,), aside=self.entries.freed[row])
             else:
                 self._skip(core.CHANGED, row)
             return
@@ -275,7 +276,7 @@ class _Eviction:
         try:
             gone = remove_tree(name, fd, self.root.mount, self.root.device, self.entries.inode[row], uid)
         except FileNotFoundError:
-            self.out.done(0, 0, row=row)  # Go's own clean-up of temporary trees was faster
+            self.out.done(0, 0, rows=(row,))  # Go's own clean-up of temporary trees was faster
             return
         if gone.left and not gone.inodes:
             self._skip(core.ERROR, row, "%s: %s" % gone.left[0])
@@ -284,7 +285,7 @@ class _Eviction:
             self.out.note(
                 "%s: %d names stayed, the first: %s (%s)" % ((self._path(row), len(gone.left)) + gone.left[0])
             )
-        self.out.done(gone.freed + more, gone.inodes + (1 if more else 0), row=row)
+        self.out.done(gone.freed + more, gone.inodes + (1 if more else 0), rows=(row,))
 
     # zips whose tree is there, and stays
 
@@ -405,10 +406,10 @@ class _Eviction:
         freed = more + dirs.freed_by_unlink(st)
         if self._shelf is None:
             os.unlink(held.place.name + suffix, dir_fd=held.folder)
-            self.out.done(freed, 2 if more else 1, row=row)
+            self.out.done(freed, 2 if more else 1, rows=(row,))
         else:
             self._shelf.take(held.place.name + suffix, held.folder, self._path(row))
-            self.out.done(0, 0, row=row, aside=freed)
+            self.out.done(0, 0, rows=(row,), aside=freed)
 
     def _end_quarantine(self, row: int, base: int) -> None:
         try:
@@ -421,7 +422,7 @@ class _Eviction:
         else:
             if left:
                 self.out.note("%s: %d names stayed, the first: %s (%s)" % ((self._path(row), len(left)) + left[0]))
-            self.out.done(freed, inodes, row=row)
+            self.out.done(freed, inodes, rows=(row,))
 
     def _zip_may_go(self, held: _Held) -> Optional[os.stat_result]:
         st = dirs.lstat_or_none(held.place.name + ".zip", held.folder)
@@ -459,7 +460,7 @@ class _Eviction:
             if self._sound(row):
                 sound.append(row)
 
-        begun = core.in_threads(check, rows, min(self.job.threads, 4), self.job.late, 1)
+        begun = pool.work_off(check, rows, min(self.job.threads, 4), self.job.late)
         for row in rows[begun:]:
             self._skip(core.TIME, row)
         held = [found for found in (self._mark(row) for row in sorted(sound, key=rows.index)) if found is not None]

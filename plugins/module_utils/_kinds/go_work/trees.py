@@ -167,7 +167,7 @@ class Eviction:
             inode = self.entries.inode[row]
             gone = remove_tree(name, fd, self.root.mount, self.root.device, inode, os.geteuid())
         except FileNotFoundError:
-            self.out.done(freed, inodes, row=row)
+            self.out.done(freed, inodes, rows=(row,))
             return
         if gone.left:
             told = (self.entries.key(row).decode("utf-8", "backslashreplace"), len(gone.left), *gone.left[0])
@@ -175,4 +175,4 @@ class Eviction:
         if gone.left and not gone.inodes:
             self.skip(core.ERROR, row, "%s: %s" % gone.left[0])
             return
-        self.out.done(freed + gone.freed, inodes + gone.inodes, row=row)
+        self.out.done(freed + gone.freed, inodes + gone.inodes, rows=(row,))

@@ -4,9 +4,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from typing import List, Tuple
+from typing import Tuple
 
 import pytest
 
@@ -16,41 +15,6 @@ from ansible_collections.gofleet.cache.tests.fixtures import synthetic
 
 def activity(*who: Tuple[int, int]) -> evict.Activity:
     return evict.Activity(tuple((pid, start, "go") for pid, start in who), True)
-
-
-def test_threads_do_every_row_once() -> None:
-    seen: List[int] = []
-    lock = threading.Lock()
-
-    def work(row: int) -> None:
-        with lock:
-            seen.append(row)
-
-    assert evict.in_threads(work, range(1000), 8, lambda: False) == 1000
-    assert sorted(seen) == list(range(1000))
-
-
-def test_one_thread_keeps_the_order() -> None:
-    seen: List[int] = []
-    evict.in_threads(seen.append, range(100), 1, lambda: False)
-    assert seen == list(range(100))
-
-
-def test_a_stop_leaves_the_rest_and_says_how_many_were_begun() -> None:
-    seen: List[int] = []
-    begun = evict.in_threads(seen.append, range(1000), 1, lambda: len(seen) >= 100)
-    assert begun == len(seen)
-    assert 100 <= begun < 200
-
-
-def test_an_error_in_a_thread_is_the_callers() -> None:
-    def work(row: int) -> None:
-        if row == 70:
-            raise OSError("broken disk")
-
-    for threads in (1, 4):
-        with pytest.raises(OSError, match="broken disk"):
-            evict.in_threads(work, range(1000), threads, lambda: False)
 
 
 def test_an_error_does_not_hide_what_was_done_before_it() -> None:
@@ -101,13 +65,3 @@ def test_there_is_no_pause_only_where_nobody_can_need_one(
     monkeypatch.setattr(evict.time, "sleep", slept.append)
     evict.settle(synthetic.job(scan=lambda: seen, seconds=60)._replace(local=local), 1.0)
     assert slept == ([1.0] if waits else [])
-
-
-def test_a_limit_on_threads_leaves_fewer_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(threading.Thread, "start", refuse)
-    seen: List[int] = []
-    assert evict.in_threads(seen.append, range(100), 8, lambda: False) == 100
-    assert seen == list(range(100))

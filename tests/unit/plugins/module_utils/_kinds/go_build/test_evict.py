@@ -198,7 +198,6 @@ def test_a_time_limit_at_any_moment_never_turns_vet_green(
         late = _late_after(number)
         with monkeypatch.context() as patch:
             patch.setattr(core.Job, "late", late)
-            patch.setattr(core.in_threads, "__defaults__", (1,))  # looked at for every entry
             out = synthetic.apply(cache.path, plan)
         assert out.evicted + sum(skipped(out).values()) == plan.entries
         check_truth(cache, ["p0", "p1", "p2", "again"], before)
@@ -221,7 +220,6 @@ def test_a_cut_in_the_actions_leaves_every_output(cache: synthetic.Build, monkey
         return calls[0] > 2
 
     monkeypatch.setattr(core.Job, "late", late)
-    monkeypatch.setattr(core.in_threads, "__defaults__", (1,))
     out = purge(cache)
     assert out.evicted == 2
     assert [name for name in cache.files() if name.endswith("-d")] == outputs
