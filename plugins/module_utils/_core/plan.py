@@ -9,6 +9,8 @@ import heapq
 import json
 import json.encoder
 from array import array
+from bisect import bisect_right
+from functools import partial
 from itertools import compress, islice, repeat
 from operator import add, eq, lt
 from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
@@ -59,6 +61,8 @@ _LATEST = 2**63 - 1
 _NONE = b"\1" + bytes(255)
 _ANY = b"\0" + b"\1" * 255
 _PAGE = 1000
+# Rows that are sorted at a time.
+_SLICE = 1 << 14
 _Flags = Union[bytes, bytearray]
 
 
@@ -188,7 +192,8 @@ class _Work:
         self.guard = bytearray(len(survey.entries))
         self.chosen = bytearray(len(survey.entries))
         self.pending = bytearray(len(survey.entries))
-        self.rules: Dict[int, Optional[Rule]] = {}
+        # The rule for each label, and that for what has none.
+        self.rules: List[Optional[Rule]] = []
         self.rule: Optional[Rule] = None
         self.freed = 0
         self.freed_inodes = 0
@@ -226,9 +231,18 @@ class _Work:
         table = bytes(tier.expires for tier in self.survey.tiers)
         return self.survey.entries.tier.tobytes().translate(table + bytes(256 - len(table)))
 
-    def rule_of(self, row: int) -> Optional[Rule]:
-        group = self.survey.entries.group[row]
-        return self.rules.get(group, self.rule) if group >= 0 else self.rule
+    def labelled(self, names: bytes, none: int) -> bytes:
+        """Flags of the rows whose label has one in *names*; rows without a label get *none*."""
+        group = self.survey.entries.group
+        if not names or _all(group, -1):
+            return bytes((none,)) * len(group)
+        return bytes(map((names + bytes((none,))).__getitem__, group))  # the last one is number -1
+
+    def ruled(self) -> Iterator[Tuple[Rule, bytes]]:
+        """Each rule for this cache, and flags of the rows that it is for."""
+        for rule in dict.fromkeys([self.rule, *self.rules]):
+            if rule is not None:
+                yield rule, self.labelled(bytes(one == rule for one in self.rules), self.rule == rule)
 
     def choose(self, row: int, reason: int) -> None:
         """Selects a row, or makes it pending while what it waits for is still there."""
@@ -277,17 +291,37 @@ class _Work:
         if len(self.missing) < 100:
             self.missing.append({"path": path, "reason": reason, "bytes": amount})
 
-    def candidates(self) -> List[int]:
-        """Rows that may still go now, least recently used first; a guard always before what it guards."""
-        entries, waits = self.survey.entries, self.waits
+    def candidates(self, cheapest: bool) -> Iterator[int]:
+        """Rows that may still go now, least recently used first, where *cheapest* tier by tier; a guard always before
+        what it guards.
+        """
+        entries, waits, used = self.survey.entries, self.waits, self.all_used()
         free = _both(self.guard.translate(_NONE), self.chosen.translate(_NONE))
-        rows = list(compress(range(len(entries)), free))
-        if not _all(waits, -1):
-            rows = [row for row in rows if waits[row] < 0]
-        # Sorts are stable: by number, then by phase, then by last use; single keys take a tenth of tuples' memory.
-        rows.sort(key=entries.phase.__getitem__)
-        rows.sort(key=self.all_used().__getitem__)
-        return rows
+        costs = [tier.cost if cheapest else 0 for tier in self.survey.tiers]
+        for cost in sorted(set(costs)):
+            mine = bytes(one == cost for one in costs)
+            mine = entries.tier.tobytes().translate(mine + bytes(256 - len(mine)))
+            rows = array("i", compress(range(len(entries)), _both(free, mine)))
+            if not _all(waits, -1):
+                rows = array("i", (row for row in rows if waits[row] < 0))
+            for some in _slices(used, rows):
+                # Sorts are stable: by number, then by phase, then by last use.
+                yield from sorted(sorted(some, key=entries.phase.__getitem__), key=used.__getitem__)
+
+
+def _slices(values: Sequence[int], rows: array[int]) -> Iterator[array[int]]:
+    """*rows* in slices of rising *values*, so that what is sorted at a time is small; equal ones are never parted.
+
+    Numbers in a list take ten times the memory of those in an array.
+    """
+    count = len(rows) // _SLICE
+    sample = sorted(values[row] for row in rows[:: max(1, _SLICE // 16)])
+    edges = sample[16::16] if count > 1 else []
+    found = [array("i") for _number in range(len(edges) + 1)]
+    for at, row in zip(map(partial(bisect_right, edges), map(values.__getitem__, rows)), rows):
+        found[at].append(row)
+    while found:
+        yield found.pop(0)
 
 
 def _turned(work: _Work) -> array[int]:
@@ -378,15 +412,15 @@ def _needed(rule: Rule, label: str, rank: int, context: Context) -> int:
 
 def _by_label(
     survey: Survey, named: Sequence[Rule], policy: Policy, context: Context
-) -> Tuple[bytearray, bytearray, bytearray, Dict[int, Optional[Rule]]]:
+) -> Tuple[bytearray, bytearray, bytearray, List[Optional[Rule]]]:
     labels, ranks = survey.labels, survey.ranks
     keeps, secrets, named_exactly = bytearray(len(labels)), bytearray(len(labels)), bytearray(len(labels))
-    rules: Dict[int, Optional[Rule]] = {}
+    rules: List[Optional[Rule]] = []
     exact = [p for rule in named for p in rule.modules if patterns.names_one(p)]
     plain = next((rule for rule in named if not rule.match), None)
     for number, label in enumerate(labels):
         rule = next((r for r in named if r.match and patterns.any_selects(r.match, label)), plain)
-        rules[number] = rule
+        rules.append(rule)
         named_exactly[number] = patterns.any_selects(exact, label)
         if patterns.any_protects(policy.keep + (rule.keep if rule else ()), label):
             keeps[number] = KEEP
@@ -398,56 +432,31 @@ def _by_label(
 
 
 def _select(work: _Work, reference: int, unneeded: Mapping[str, int]) -> None:
-    entries, state = work.survey.entries, work.guard
-    labels, tiers = work.survey.labels, work.survey.tiers
-    latest = reference // SECOND
-    rows: Iterable[int] = range(len(entries))
-    if _all(entries.group, -1):
-        _select_due(work, reference)
-        rows = compress(rows, _both(state.translate(_NONE), work.expiring()))
-    for row in rows:
-        if state[row]:
-            continue
-        if tiers[entries.tier[row]].expires:
-            work.choose(row, _R["expired"])
-            continue
-        rule = work.rule_of(row)
-        if rule is None:
-            continue
-        group = entries.group[row]
-        used = work.used(row)
-        if rule.wipe:
-            work.choose(row, _R["wipe"])
-        elif rule.modules and group >= 0 and patterns.any_selects(rule.modules, labels[group]):
-            work.choose(row, _R["named"])
-        elif rule.max_age is not None and used < reference - rule.max_age * SECOND:
-            work.choose(row, _R["max_age"])
-        elif rule.evict_before is not None and used < rule.evict_before * SECOND:
-            work.choose(row, _R["evict_before"])
-        elif (
-            rule.unneeded_for is not None
-            and group >= 0
-            and unneeded.get(labels[group], latest) < latest - rule.unneeded_for
-        ):
-            work.choose(row, _R["unneeded"])
-    _drop_unguarded(work)
+    labels = work.survey.labels
+    free: _Flags = work.guard.translate(_NONE)
 
-
-def _select_due(work: _Work, reference: int) -> None:
-    """Selects by the rule for the whole cache, as :func:`_select`, but no row whose tier expires."""
-    rule = work.rule
-    if rule is None:
-        return
-    free = _both(work.guard.translate(_NONE), work.expiring().translate(_NONE))
-    if rule.wipe:
-        work.choose_all(free, _R["wipe"])
-        return
-    if rule.max_age is not None:
-        due = _both(free, work.used_before(reference - rule.max_age * SECOND))
-        work.choose_all(due, _R["max_age"])
+    def take(which: _Flags, reason: str) -> None:
+        nonlocal free
+        due = _both(free, which)
+        work.choose_all(due, _R[reason])
         free = _both(free, due.translate(_NONE))
-    if rule.evict_before is not None:
-        work.choose_all(_both(free, work.used_before(rule.evict_before * SECOND)), _R["evict_before"])
+
+    take(work.expiring(), "expired")
+    for rule, mine in work.ruled():
+        if rule.wipe:
+            take(mine, "wipe")
+        if rule.modules:
+            named = bytes(patterns.any_selects(rule.modules, label) for label in labels)
+            take(_both(mine, work.labelled(named, 0)), "named")
+        if rule.max_age is not None:
+            take(_both(mine, work.used_before(reference - rule.max_age * SECOND)), "max_age")
+        if rule.evict_before is not None:
+            take(_both(mine, work.used_before(rule.evict_before * SECOND)), "evict_before")
+        if rule.unneeded_for is not None:
+            since, latest = reference // SECOND - rule.unneeded_for, reference // SECOND
+            long = bytes(unneeded.get(label, latest) < since for label in labels)
+            take(_both(mine, work.labelled(long, 0)), "unneeded")
+    _drop_unguarded(work)
 
 
 def _drop_unguarded(work: _Work) -> None:
@@ -464,18 +473,11 @@ def _drop_unguarded(work: _Work) -> None:
 def _merged(works: Sequence[_Work], cheapest: bool) -> Iterator[Tuple[_Work, int]]:
     def keyed(number: int, work: _Work) -> Iterator[Tuple[int, int, int, int, int]]:
         entries, tiers = work.survey.entries, work.survey.tiers
-        rows = work.candidates()
-        if cheapest:
-            rows.sort(key=lambda r: tiers[entries.tier[r]].cost)
-        for row in rows:
+        for row in work.candidates(cheapest):
             yield (tiers[entries.tier[row]].cost if cheapest else 0, work.used(row), entries.phase[row], number, row)
 
     if len(works) == 1:
-        entries, tiers = works[0].survey.entries, works[0].survey.tiers
-        rows = works[0].candidates()
-        if cheapest:
-            rows.sort(key=lambda r: tiers[entries.tier[r]].cost)
-        for row in rows:
+        for row in works[0].candidates(cheapest):
             yield works[0], row
         return
     for _cost, _used, _phase, number, row in heapq.merge(*(keyed(n, w) for n, w in enumerate(works))):
@@ -649,20 +651,19 @@ def _runs(values: Sequence[int]) -> Iterator[Tuple[int, int]]:
 def _ordered(entries: Entries, chosen: bytearray) -> array[int]:
     """Chosen rows by phase, last use and key; keys are made only where the other two are equal.
 
-    One number holds last use and row, and one phase is sorted at a time: a million rows take some ten megabytes.
+    One number holds last use and row.
     """
     used, phase = entries.used, entries.phase.tobytes()
     flags = chosen.translate(_ANY)
     rows = array("i")
     for number in range(max(phase, default=0) + 1):
-        due = compress(range(len(phase)), _both(flags, phase.translate(_is(number))))
-        packed = [(used[row] << 32) | row for row in due]
-        packed.sort()
-        mine = array("i", (item & 0xFFFFFFFF for item in packed))
-        del packed
-        for first, end in _runs(array("q", map(used.__getitem__, mine))):
-            mine[first:end] = array("i", sorted(mine[first:end], key=entries.key))
-        rows.extend(mine)
+        due = array("i", compress(range(len(phase)), _both(flags, phase.translate(_is(number)))))
+        for some in _slices(used, due):
+            packed = sorted([(used[row] << 32) | row for row in some])
+            mine = array("i", [item & 0xFFFFFFFF for item in packed])
+            for first, end in _runs(array("q", map(used.__getitem__, mine))):
+                mine[first:end] = array("i", sorted(mine[first:end], key=entries.key))
+            rows.extend(mine)
     return rows
 
 

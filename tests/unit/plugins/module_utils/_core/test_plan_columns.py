@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+from array import array
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.gofleet.cache.plugins.module_utils._core import patterns
 from ansible_collections.gofleet.cache.plugins.module_utils._core import plan as planner
 from ansible_collections.gofleet.cache.plugins.module_utils._core import policy as policies
 from ansible_collections.gofleet.cache.plugins.module_utils._core.survey import (
@@ -93,6 +95,93 @@ def test_entries_without_a_name_are_judged_as_those_with_one_that_no_pattern_kno
         document["idle"] = "asserted"
     alone, named = facts(rows, document, False), facts(rows, document, True)
     assert alone == named
+
+
+_LABELS = ("a.example/one@v1.0.0", "a.example/two@v1.2.0", "b.example/three@v0.1.0")
+_LIMITS = st.fixed_dictionaries(
+    {},
+    optional={
+        "max_age": st.sampled_from(["2h", "1d", "30d"]),
+        "evict_before": st.sampled_from(["2026-12-31", "2027-01-10"]),
+        "modules": st.sampled_from([["a.example/*"], ["b.example/three"], ["nothing.example/*"]]),
+    },
+)
+
+
+def reason(row: Row, group: int, rules: Sequence[Any], unneeded: Dict[str, int]) -> str:
+    """Why a row goes, told one row at a time."""
+    if TIERS[row.tier].expires:
+        return "expired"
+    label = _LABELS[group] if group >= 0 else ""
+    plain = next((rule for rule in rules if not rule.match), None)
+    rule = next((r for r in rules if r.match and label and patterns.any_selects(r.match, label)), plain)
+    if rule is None:
+        return ""
+    if rule.wipe:
+        return "wipe"
+    if label and patterns.any_selects(rule.modules, label):
+        return "named"
+    if rule.max_age is not None and row.used < NOW - rule.max_age * SECOND:
+        return "max_age"
+    if rule.evict_before is not None and row.used < rule.evict_before * SECOND:
+        return "evict_before"
+    if rule.unneeded_for is not None and label in unneeded and unneeded[label] < NOW // SECOND - rule.unneeded_for:
+        return "unneeded"
+    return ""
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 900), st.sampled_from([0, 1, 2]), st.integers(-1, 2)), max_size=20),
+    _LIMITS,
+    st.one_of(st.none(), _LIMITS, st.just({"wipe": True})),
+    st.booleans(),
+)
+def test_each_row_goes_by_the_first_limit_of_its_own_rule(
+    cells: List[Tuple[int, int, int]], limits: Dict[str, Any], other: Optional[Dict[str, Any]], roots: bool
+) -> None:
+    mine = dict(limits, keep_needed_by=["/r"], unneeded_for="1d") if roots else limits
+    caches = [{"kind": "go-mod", **mine}] if mine else []
+    if other:
+        caches.append({"kind": "go-mod", "match": ["a.example/two"], **other})
+    if not caches:
+        return
+    policy = policies.parse({"floor": "0s", "idle": "asserted", "private": [], "caches": caches}, ("go-mod",))
+    unneeded = {_LABELS[2]: NOW // SECOND - 3 * 86400, _LABELS[1]: NOW // SECOND - 60}
+    rows = [Row(NOW - hours * HOUR, 0, 0, tier) for hours, tier, _group in cells]
+    entries = Entries()
+    for number, (row, (_hours, _tier, group)) in enumerate(zip(rows, cells)):
+        entries.add(b"%04d" % number, row.tier, 0, row.used, row.used, number, row.freed, 1, group=group)
+    seen = survey([], True)
+    seen = seen._replace(
+        cache=seen.cache._replace(kind="go-mod"), labels=list(_LABELS), entries=entries, margins=(0,), ranks=[0, 0, 0]
+    )
+    needed = {"/r": planner.Needed(frozenset(), (), True)}
+    context = planner.Context(NOW, {}, (), {"/c": True}, needed=needed, unneeded={"/c": unneeded})
+    got = planner.make([seen], policy, context).caches[0]
+    told = {row: planner.REASONS[number] for row, number in zip(got.rows, got.reasons)}
+    wanted = {at: reason(row, cells[at][2], policy.rules, unneeded) for at, row in enumerate(rows)}
+    assert told == {at: text for at, text in wanted.items() if text}
+
+
+@given(st.lists(st.integers(-50, 50), max_size=200), st.integers(1, 40))
+def test_slices_hold_each_row_once_and_never_part_what_is_equal(values: List[int], size: int) -> None:
+    rows = array("i", (at for at in range(len(values)) if at % 3))
+    whole, planner._SLICE = planner._SLICE, size
+    try:
+        found = [list(some) for some in planner._slices(array("q", values), rows)]
+    finally:
+        planner._SLICE = whole
+    assert [row for some in found for row in sorted(some, key=values.__getitem__)] == sorted(
+        rows, key=values.__getitem__
+    )
+
+
+def test_slices_of_many_rows_are_small() -> None:
+    count = 40 * planner._SLICE
+    values = array("q", ((at * 7919) % count for at in range(count)))
+    sizes = [len(some) for some in planner._slices(values, array("i", range(count)))]
+    assert sum(sizes) == count
+    assert max(sizes) < 3 * planner._SLICE
 
 
 def test_the_order_is_phase_then_last_use_then_key() -> None:
