@@ -186,6 +186,7 @@ def _only(edit: Edit, names: Collection[str]) -> Edit:
 
 
 def key_of(edit: Edit) -> List[Any]:
+    """What tells the place of an edit from all others."""
     return [edit.kind, edit.path, edit.part, edit.uid]
 
 

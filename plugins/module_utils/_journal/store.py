@@ -166,7 +166,7 @@ class _Newer(Exception):
 
 
 def _quoted(path: str) -> str:
-    """A path as a part of a URI (RFC 3986, section 2.3)."""
+    """A path as a part of a URI (RFC 3986, section 2.3); to load urllib for it costs each start some milliseconds."""
     plain = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/"
     return "".join(chr(byte) if byte in plain else "%%%02X" % byte for byte in os.fsencode(path))
 

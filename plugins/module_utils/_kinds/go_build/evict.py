@@ -25,6 +25,7 @@ _SETTLE = 1.0
 _ASIDE_AT_ONCE = 64
 # Outputs that may go between two looks for running Go tools.
 _LEAVE = 1000
+# Seconds for which such a look counts.
 _LEAVE_SECONDS = 0.5
 # From so many entries on an idle agent's cache is cleaned as fast as the file system can: by a process for each
 # processor, up to so many, each with more threads than processors, because they mostly wait for its journal.
@@ -36,6 +37,7 @@ _MEMBER_THREADS = 16
 _PIECE = 32
 _WAVE = 256 * _PIECE
 _SHARDS = ["%02x" % number for number in range(256)]
+# What goes by more than one unlink, never in a batch.
 _FOLDERS = (EXECUTABLE, QUARANTINED)
 # Folders, and rows in each.
 _Batch = List[Tuple[str, "array[int]"]]
