@@ -9,7 +9,7 @@ Only variables that still have the value which the run gave them are put back; w
 
 from __future__ import annotations
 
-from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .._fs import atomic
 from .._go import accounts, configure, envedit, gitaccess, kept, netrc
@@ -113,10 +113,10 @@ def _sorted_out(row: Row, newer: Sequence[records.Edit]) -> Row:
 
 def _merged(runs: Sequence[records.Run]) -> List[records.Edit]:
     """One edit for each file: the first value before, the last one after."""
-    found: Dict[Tuple[str, str, str, int], records.Edit] = {}
+    found: Dict[Tuple[Any, ...], records.Edit] = {}
     for run in reversed(runs):
         for edit in run.edits:
-            key = (edit.kind, edit.path, edit.part, edit.uid)
+            key = tuple(records.key_of(edit))
             first = found.get(key)
             if first is not None:
                 touched = {**first.after}
