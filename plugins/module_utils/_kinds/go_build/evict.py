@@ -35,7 +35,9 @@ _MEMBER_THREADS = 16
 # Entries go folder by folder, so that no two threads wait for the lock of the same one, but in slices that keep their
 # order: each slice has about this many entries for each of the 256 folders.
 _PIECE = 32
-_WAVE = 256 * _PIECE
+_SLICE = 256 * _PIECE
+# Nothing that is there names an output which goes: a cut may leave any of them, and their order is free.
+_OUTPUTS_SLICE = 8 * _SLICE
 _SHARDS = ["%02x" % number for number in range(256)]
 # What goes by more than one unlink, never in a batch.
 _FOLDERS = (EXECUTABLE, QUARANTINED)
@@ -253,12 +255,17 @@ class _Eviction:
         self.job.step("findings kept")
 
     def _pieces(self, rows: Sequence[int]) -> _Batch:
-        """Splits rows into pieces of one folder each, neighbours in different folders, roughly in the rows' order."""
+        """Splits rows into pieces of one folder each, neighbours in different folders, roughly in the rows' order.
+
+        Within a slice they go by inode number, which takes a file system less work.
+        """
         pieces: _Batch = []
         firsts, tier = self.entries.firsts(), self.entries.tier
-        for at in range(0, len(rows), _WAVE):
+        inode, phase = self.entries.inode.__getitem__, self.entries.phase
+        size = _SLICE if len(rows) and phase[rows[0]] < 2 else _OUTPUTS_SLICE
+        for at in range(0, len(rows), size):
             wave: Dict[str, array[int]] = {}
-            for row in rows[at : at + _WAVE]:
+            for row in sorted(rows[at : at + size], key=inode):
                 named = tier[row] == LEFTOVER or tier[row] == QUARANTINED  # not by a digest
                 shard = self._path(row)[:2] if named else _SHARDS[firsts[row]]
                 found = wave.get(shard)
