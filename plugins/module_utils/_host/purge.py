@@ -13,6 +13,7 @@ import heapq
 import os
 import time
 from array import array
+from itertools import compress, islice
 from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .._core import evict as core
@@ -430,11 +431,15 @@ def _by_owner(steps: planner.CachePlan) -> Dict[Tuple[int, int], planner.CachePl
     """A cache's plan by whose rights it needs, each part in the plan's order."""
     owners = steps.survey.owners or ((steps.survey.cache.uid, steps.survey.cache.gid),)
     owner = steps.survey.entries.owner
+    whose = bytes(map(owner.__getitem__, steps.rows))
+    numbers = sorted(set(whose))
+    if len(numbers) == 1:
+        return {owners[numbers[0]]: steps}
     parts: Dict[Tuple[int, int], planner.CachePlan] = {}
-    for number in sorted({owner[row] for row in steps.rows}):
-        picked = [at for at, row in enumerate(steps.rows) if owner[row] == number]
-        rows = array("i", (steps.rows[at] for at in picked))
-        parts[owners[number]] = steps._replace(rows=rows, reasons=array("B", (steps.reasons[at] for at in picked)))
+    for number in numbers:
+        mine = [one == number for one in whose]
+        rows, reasons = array("i", compress(steps.rows, mine)), array("B", compress(steps.reasons, mine))
+        parts[owners[number]] = steps._replace(rows=rows, reasons=reasons)
     return parts
 
 
@@ -457,7 +462,9 @@ def _largest(plan: planner.Plan) -> List[Dict[str, Any]]:
     for steps in plan.caches:
         freed = array("q", map(steps.survey.entries.freed.__getitem__, steps.rows))
         least = min(heapq.nlargest(_LARGEST, freed), default=0)
-        found += [(amount, at, steps) for at, amount in enumerate(freed) if amount >= least]
+        found += [(amount, at, steps) for at, amount in enumerate(freed) if amount > least]
+        equal = ((amount, at, steps) for at, amount in enumerate(freed) if amount == least)
+        found += islice(equal, _LARGEST)
     found = heapq.nlargest(_LARGEST, found, key=lambda item: item[0])
     return [dict(planner.entry(steps, at), cache=steps.survey.cache.path) for _freed, at, steps in found]
 

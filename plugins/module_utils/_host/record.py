@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from array import array
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 from .._core import evict as core
@@ -116,7 +117,7 @@ class Record:
         before = ghosts.picture(entries.used, allocated, now, (), whole)
         if out is None or not out.evicted:
             return store.Row(seen.cache, before, before, cap_of(policy, seen))
-        went = [row for row in steps.rows if out.went(row)]
+        went = array("i", filter(out.went, steps.rows))
         after = ghosts.picture(entries.used, max(allocated - out.freed, 0), now, went, whole)
         gone = ghosts.of_rows(entries, went, now)
         return store.Row(seen.cache, before, after, cap_of(policy, seen), out.evicted, out.freed, gone, self._began)

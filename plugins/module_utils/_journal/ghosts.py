@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Ghosts: what a run evicted, packed, so that a later survey can tell what has come back. Pure.
 
-A packed block holds, sorted by hash, per entry: the BLAKE2b-64 of its key (8 bytes), what its eviction gave back (4
+A packed block holds, sorted by hash, per entry: the number of its key (8 bytes), what its eviction gave back (4
 bytes, in blocks of 512), and how long it had not been used (1 byte, a class of ``AGES``). Column after column and byte
 plane after byte plane (sorted hashes share their first bytes), zlib level 1: some 7 bytes an entry. The time of the
 eviction is one for a block.
@@ -16,10 +16,11 @@ import zlib
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from itertools import compress
+from itertools import compress, repeat
+from operator import floordiv, rshift, sub
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
-from .._core.survey import SECOND, Entries
+from .._core.survey import SECOND, Entries, number_of
 
 #: Ghosts kept of one run at most. The lowest hashes stay: a fair sample.
 MOST = 1_000_000
@@ -142,19 +143,24 @@ def picture(used: Sequence[int], allocated: int, now: int, gone: Iterable[int] =
     kept = array("q", compress(used, keep))
     if not kept:
         return Picture(0, allocated, 0, 0, tuple(counts), complete)
-    day = DAY * SECOND
-    for age, count in Counter([(now - moment) // day for moment in kept]).items():
+    for age, count in Counter(map(floordiv, map(sub, repeat(now), kept), repeat(DAY * SECOND))).items():
         counts[max(0, min(age, DAYS - 1))] += count
     return Picture(len(kept), allocated, max(kept), min(kept), tuple(counts), complete)
 
 
 def _hashes(keys: Iterable[bytes]) -> array[int]:
-    from hashlib import blake2b  # slow to load: a survey does without
+    return array("Q", map(number_of, keys))
 
-    found = array("Q")
-    found.frombytes(b"".join([blake2b(key, digest_size=8).digest() for key in keys]))
-    if sys.byteorder == "little":
-        found.byteswap()
+
+def _ranked(hashes: array[int]) -> array[int]:
+    """The places of *hashes* in rising order, sorted part by part: lists of numbers take ten times arrays' memory."""
+    bits = max(0, (len(hashes) // _CHUNK).bit_length())
+    parts = [array("i") for _part in range(1 << bits)]
+    for place, part in enumerate(map(rshift, hashes, repeat(64 - bits))):
+        parts[part].append(place)
+    found = array("i")
+    for some in parts:
+        found.extend(array("i", sorted(some, key=hashes.__getitem__)))
     return found
 
 
@@ -164,28 +170,31 @@ def make(
     """The ghosts of entries named *keys* whose eviction gave back *freed* bytes each, last used at *used* (*at*: the
     time of the eviction; both Unix nanoseconds). At most *most* are kept, a sample that is fair. Raises ValueError
     where the columns differ in length."""
-    hashes = _hashes(keys)
+    return _made(_hashes(keys), freed, used, at, most)
+
+
+def _made(hashes: array[int], freed: Sequence[int], used: Optional[Sequence[int]], at: int, most: int) -> Ghosts:
     if len(hashes) != len(freed) or (used is not None and len(used) != len(hashes)):
         raise ValueError("ghosts: %d keys, %d sizes" % (len(hashes), len(freed)))
-    order = sorted(range(len(hashes)), key=hashes.__getitem__)[: max(0, most)]
+    order = _ranked(hashes)[: max(0, most)]
     if freed and (min(freed) < 0 or max(freed) > _MOST_BLOCKS * _BLOCK):
         freed = [max(0, min(size, _MOST_BLOCKS * _BLOCK)) for size in freed]
-    blocks = array("I", [(freed[row] + _BLOCK - 1) // _BLOCK for row in order])
+    blocks = array("I", ((freed[row] + _BLOCK - 1) // _BLOCK for row in order))
     if used is None:
         ages = bytes([UNKNOWN]) * len(order)
     else:
         hour, longest = _HOUR * SECOND, AGES[-1] * SECOND
         if used and (max(used) > at or min(used) < at - longest):
-            used = [max(at - longest, min(moment, at)) for moment in used]
+            used = array("q", (max(at - longest, min(moment, at)) for moment in used))
         classes = _CLASSES
-        ages = bytes([classes[(at - used[row]) // hour] for row in order])
-    return Ghosts(array("Q", [hashes[row] for row in order]), blocks, ages)
+        ages = bytes(classes[(at - used[row]) // hour] for row in order)
+    return Ghosts(array("Q", map(hashes.__getitem__, order)), blocks, ages)
 
 
 def of_rows(entries: Entries, rows: Sequence[int], at: int) -> Ghosts:
     """The ghosts of the surveyed *rows*, all of them evicted (and no others), at *at* (Unix nanoseconds)."""
-    freed, used, key = entries.freed, entries.used, entries.key
-    return make((key(row) for row in rows), [freed[row] for row in rows], [used[row] for row in rows], at)
+    freed, used = (array("q", map(column.__getitem__, rows)) for column in (entries.freed, entries.used))
+    return _made(entries.numbers(rows), freed, used, at, MOST)
 
 
 def pack(gone: Ghosts) -> bytes:
@@ -235,8 +244,8 @@ class Found(NamedTuple):
         return any(self.hashes)
 
 
-def present(gone: Sequence[Ghosts], keys: Iterable[bytes], mtimes: Sequence[int]) -> Found:
-    """The surveyed entries *keys*, modified at *mtimes* (Unix nanoseconds), that may be among *gone*.
+def present(gone: Sequence[Ghosts], entries: Entries) -> Found:
+    """The surveyed *entries* that may be among *gone*.
 
     A few are not (:func:`settle` sorts them out): a table of the hashes' first bits keeps time and memory down.
     """
@@ -249,23 +258,13 @@ def present(gone: Sequence[Ghosts], keys: Iterable[bytes], mtimes: Sequence[int]
     for one in gone:
         for value in one.hashes:
             table[value >> shift] = 1
-    row = 0
-    chunk: List[bytes] = []
-
-    def take() -> None:
-        for at, value in enumerate(_hashes(chunk), row):
+    mtimes = entries.mtime
+    for start in range(0, len(entries), _CHUNK):
+        for row, value in enumerate(entries.numbers(range(start, min(start + _CHUNK, len(entries)))), start):
             if table[value >> shift]:
                 part = value >> _PART_SHIFT
                 found.hashes[part].append(value)
-                found.mtimes[part].append(mtimes[at])
-
-    for key in keys:
-        chunk.append(key)
-        if len(chunk) == _CHUNK:
-            take()
-            row += _CHUNK
-            chunk.clear()
-    take()
+                found.mtimes[part].append(mtimes[row])
     return found
 
 
@@ -349,13 +348,6 @@ def settle(gone: Sequence[Tuple[int, Ghosts]], found: Found, now: int) -> List[T
                         count.add(place, made // SECOND, second)
                         there[value] = _COUNTED
     return [(count.rest(), count.back()) for count in counts]
-
-
-def regret(
-    gone: Sequence[Tuple[int, Ghosts]], keys: Iterable[bytes], mtimes: Sequence[int], now: int
-) -> List[Tuple[Ghosts, Back]]:
-    """What of *gone* is there again among the surveyed entries: :func:`present` and :func:`settle` in one."""
-    return settle(gone, present([one for _at, one in gone], keys, mtimes), now)
 
 
 def _kept(gone: Ghosts, keep: Sequence[int]) -> Ghosts:

@@ -573,9 +573,7 @@ class Journal:
             blocks = self._ghosts(cache, now)
             if not blocks:
                 return ghosts.Back()
-            count = len(entries)
-            key = entries.key
-            found = ghosts.present([block.gone for block in blocks], (key(row) for row in range(count)), entries.mtime)
+            found = ghosts.present([block.gone for block in blocks], entries)
             if not found:
                 return ghosts.Back()
             settled = self._settle(blocks, found, now)

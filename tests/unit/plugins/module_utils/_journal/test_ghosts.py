@@ -5,17 +5,32 @@
 from __future__ import annotations
 
 from array import array
-from typing import Any
+from typing import Any, Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.gofleet.cache.plugins.module_utils._core.survey import SECOND, Entries
+from ansible_collections.gofleet.cache.plugins.module_utils._core.survey import SECOND, Entries, number_of
 from ansible_collections.gofleet.cache.plugins.module_utils._journal import ghosts
 
 NOW = 1_800_000_000 * SECOND
 DAY = 86400 * SECOND
+
+
+def seen(there: dict[bytes, int]) -> Entries:
+    """A survey of what is there, with the time of its last modification."""
+    entries = Entries()
+    for key, mtime in there.items():
+        entries.add(key, 0, 0, mtime, mtime, 1, 512, 1)
+    return entries
+
+
+def regret(
+    gone: Sequence[tuple[int, ghosts.Ghosts]], there: dict[bytes, int], now: int
+) -> list[tuple[ghosts.Ghosts, ghosts.Back]]:
+    return ghosts.settle(gone, ghosts.present([one for _at, one in gone], seen(there)), now)
+
 
 entry_keys = st.lists(st.binary(min_size=1, max_size=12), unique=True, max_size=60)
 
@@ -111,7 +126,7 @@ def test_what_came_back_is_told_by_how_it_came_and_taken_out(fates: dict[bytes, 
     after = {"anew": 60 * SECOND, "late": 2 * DAY, "restored": -DAY}
     there = {key: NOW + after[how] for key, (how, _size) in fates.items() if how != "away"}
     there[b"never evicted"] = NOW
-    ((rest, back),) = ghosts.regret([(NOW, gone)], there, list(there.values()), NOW + 3 * DAY)
+    ((rest, back),) = regret([(NOW, gone)], there, NOW + 3 * DAY)
 
     def of(*how: str) -> list[int]:
         return [512 * (size + 1) for fate, size in fates.values() if fate in how]
@@ -126,7 +141,7 @@ def test_what_came_back_is_told_by_how_it_came_and_taken_out(fates: dict[bytes, 
     away = [key for key in keys if fates[key][0] == "away"]
     assert rest == ghosts.make(away, of("away"), [used[key] for key in away], NOW)
     # Counted once.
-    assert ghosts.regret([(NOW, rest)], there, list(there.values()), NOW + 3 * DAY) == [(rest, ghosts.Back())]
+    assert regret([(NOW, rest)], there, NOW + 3 * DAY) == [(rest, ghosts.Back())]
 
 
 @given(
@@ -141,7 +156,7 @@ def test_many_runs_and_any_clock_count_each_entry_once_and_no_time_is_negative(
         return b"k%d" % number
 
     blocks = [(NOW + at * SECOND, ghosts.make(map(key, sorted(numbers)), [512] * len(numbers))) for numbers, at in runs]
-    pairs = ghosts.regret(blocks, map(key, there), [NOW + at * SECOND for at in there.values()], NOW + now * SECOND)
+    pairs = regret(blocks, {key(number): NOW + at * SECOND for number, at in there.items()}, NOW + now * SECOND)
     evicted = set().union(*[numbers for numbers, _at in runs])
     counted = sum(back.entries + back.restored_entries + back.undated_entries for _rest, back in pairs)
     assert counted == len(evicted & there.keys())
@@ -155,41 +170,63 @@ def test_many_runs_and_any_clock_count_each_entry_once_and_no_time_is_negative(
 
 def test_an_eviction_dated_after_now_gives_no_verdict() -> None:
     gone = ghosts.make([b"a", b"b"], [512, 512])
-    ((_rest, back),) = ghosts.regret([(NOW, gone)], [b"a"], [NOW - DAY], NOW - DAY + SECOND)
+    ((_rest, back),) = regret([(NOW, gone)], {b"a": NOW - DAY}, NOW - DAY + SECOND)
     assert (back.undated_entries, back.entries, back.restored_entries) == (1, 0, 0)
 
 
 def test_an_entry_dated_in_the_future_came_back_by_now() -> None:
     gone = ghosts.make([b"a"], [512])
-    ((_rest, back),) = ghosts.regret([(NOW, gone)], [b"a"], [NOW + 900 * DAY], NOW + 60 * SECOND)
+    ((_rest, back),) = regret([(NOW, gone)], {b"a": NOW + 900 * DAY}, NOW + 60 * SECOND)
     assert back.seconds == array("q", [60])
 
 
 def test_a_file_system_that_counts_in_two_seconds_makes_no_archive_of_a_build() -> None:
     gone = ghosts.make([b"a"], [512])
-    ((_rest, back),) = ghosts.regret([(NOW + SECOND, gone)], [b"a"], [NOW], NOW + DAY)
+    ((_rest, back),) = regret([(NOW + SECOND, gone)], {b"a": NOW}, NOW + DAY)
     assert (back.entries, back.seconds) == (1, array("q", [0]))
 
 
-def test_no_ghosts_are_no_work() -> None:
-    def look(_number: int) -> bytes:
+def test_no_ghosts_are_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    def look(_entries: Entries, _rows: Sequence[int]) -> Any:
         raise AssertionError("looked at the survey")
 
-    def keys() -> Any:
-        return map(look, [0])
-
-    assert not ghosts.present([], keys(), [])
-    assert not ghosts.present([ghosts.make([], [])], keys(), [])
+    monkeypatch.setattr(Entries, "numbers", look)
+    assert not ghosts.present([], seen({b"a": NOW}))
+    assert not ghosts.present([ghosts.make([], [])], seen({b"a": NOW}))
 
 
 def test_more_entries_than_one_chunk_keep_their_own_times() -> None:
     keys = [b"k%d" % number for number in range(20_000)]
-    mtimes = array("q", range(20_000))
-    found = ghosts.present([ghosts.make([keys[19_999], keys[8192]], [1, 1])], keys, mtimes)
+    entries = seen({key: number for number, key in enumerate(keys)})
+    found = ghosts.present([ghosts.make([keys[19_999], keys[8192]], [1, 1])], entries)
     times = {value: at for part in zip(found.hashes, found.mtimes) for value, at in zip(*part)}
     wanted = {ghosts.make([keys[row]], [1]).hashes[0]: row for row in (8192, 19_999)}
     assert {value: times[value] for value in wanted} == wanted
     assert len(times) < 2000
+
+
+_NAMES = st.one_of(
+    st.builds(
+        lambda data, end: b"%s/%s%s" % (data.hex()[:2].encode(), data.hex().encode(), end),
+        st.binary(min_size=32, max_size=32),
+        st.sampled_from([b"-a", b"-d", b"-d.evicting", b"", b"\n"]),
+    ),
+    st.binary(max_size=80),
+)
+
+
+@given(st.lists(_NAMES, unique=True, max_size=30))
+def test_a_key_has_one_number_however_it_is_kept(keys: list[bytes]) -> None:
+    """What a run has evicted is found again, also where another key in the survey is no digest's."""
+    packed, plain = Entries((b"-a", b"-d")), Entries()
+    for key in keys:
+        packed.add(key, 0, 0, 1, 1, 1, 1, 1)
+        plain.add(key, 0, 0, 1, 1, 1, 1, 1)
+    rows = range(len(keys))
+    wanted = [number_of(key) for key in keys]
+    assert list(packed.numbers(rows)) == list(plain.numbers(rows)) == wanted
+    assert [packed.numbers([row])[0] for row in rows] == wanted
+    assert len(set(wanted)) == len(keys)
 
 
 def test_entries_that_an_undo_put_back_are_taken_out() -> None:
