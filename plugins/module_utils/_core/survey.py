@@ -48,7 +48,7 @@ class CacheRef(NamedTuple):
 
 
 def number_of(key: bytes) -> int:
-    """64 bits that stand for a key. For one named by a digest: the first bits of that, and the checksum of its ending."""
+    """64 bits that stand for a key: of a digest that names it the first ones, with the checksum of what comes after."""
     hit = _BY_DIGEST.match(key)
     if hit is not None:
         return int(hit.group(2)[:16], 16) ^ crc32(hit.group(3))
@@ -150,7 +150,7 @@ class Entries:
         codes, blob = self._codes, self._blob
         if self._suffixes and not (self._odd and any(codes[row] == _ODD for row in rows)):
             ends, first = [crc32(suffix) for suffix in self._suffixes], _FIRST_BITS.unpack_from
-            return array("Q", [first(blob, row * _DIGEST)[0] ^ ends[codes[row]] for row in rows])
+            return array("Q", (first(blob, row * _DIGEST)[0] ^ ends[codes[row]] for row in rows))
         return array("Q", [number_of(self.key(row)) for row in rows])
 
     def digest(self, row: int) -> bytes:

@@ -193,8 +193,9 @@ def _made(hashes: array[int], freed: Sequence[int], used: Optional[Sequence[int]
 
 def of_rows(entries: Entries, rows: Sequence[int], at: int) -> Ghosts:
     """The ghosts of the surveyed *rows*, all of them evicted (and no others), at *at* (Unix nanoseconds)."""
+    hashes = entries.numbers(rows)
     freed, used = (array("q", map(column.__getitem__, rows)) for column in (entries.freed, entries.used))
-    return _made(entries.numbers(rows), freed, used, at, MOST)
+    return _made(hashes, freed, used, at, MOST)
 
 
 def pack(gone: Ghosts) -> bytes:
