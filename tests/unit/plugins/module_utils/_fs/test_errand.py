@@ -16,12 +16,21 @@ from ansible_collections.gofleet.cache.plugins.module_utils._fs import errand
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_left() -> Iterator[None]:
+def _nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    real, made = os.fork, []
+
+    def fork() -> int:
+        made.append(real())
+        return made[-1]
+
     before = sorted(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(os, "fork", fork)
     yield
+    assert made
     assert sorted(os.listdir("/proc/self/fd")) == before
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    for pid in made:
+        with pytest.raises(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
 
 
 def test_what_it_writes_down_is_found() -> None:
