@@ -22,7 +22,8 @@ def pays() -> bool:
 class Errand:
     """A forked process: *work* has the memory, descriptors and rights of its maker, and writes down what it finds.
 
-    Raises OSError where no process can be had. Whoever makes one calls :meth:`end`. It ends when its maker does.
+    Raises OSError where no process can be had. Whoever makes one calls :meth:`end`. It ends when the thread that made
+    it does (prctl(2), PR_SET_PDEATHSIG).
     """
 
     def __init__(self, work: Callable[[IO[bytes]], object]) -> None:

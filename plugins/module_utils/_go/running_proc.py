@@ -174,6 +174,8 @@ def environ(base: str) -> bytes:
         fields = read(base + "/stat", 4096).decode("utf-8", "replace").rpartition(")")[2].split()
         if len(fields) < 49:
             return data  # Linux before 3.5 does not tell
+        if fields[0] in "ZX":
+            raise ProcessLookupError(errno.ESRCH, "it has ended", base)
         bounds = (int(fields[47]), int(fields[48]))  # proc_pid_stat(5): env_start, env_end
         if bounds[0] == bounds[1] != 0 and fields[0] in "STt":
             return data  # it has run and waits: there is none

@@ -34,7 +34,7 @@ AGES: Tuple[int, ...] = tuple(
     + [days * DAY for days in (3, 4, 5, 6, 7, 10, 14, 21, 30, 45, 60, 90, 120, 180, 365)]
 )
 UNKNOWN = len(AGES) + 1
-_FORMAT = b"\x01"
+_FORMAT = b"\x02"
 _WIDTH = 13
 _BLOCK = 512
 _MOST_BLOCKS = 2**32 - 1

@@ -65,3 +65,11 @@ def test_there_is_no_pause_only_where_nobody_can_need_one(
     monkeypatch.setattr(evict.time, "sleep", slept.append)
     evict.settle(synthetic.job(scan=lambda: seen, seconds=60)._replace(local=local), 1.0)
     assert slept == ([1.0] if waits else [])
+
+
+def test_the_rows_that_went_are_known_one_by_one() -> None:
+    out = evict.Outcome()
+    out.done(8192, 2, 2, (70_000, 3))
+    out.done(0, 0, 0)
+    assert [row for row in range(70_100) if out.went(row)] == [3, 70_000]
+    assert (out.evicted, out.freed, out.inodes) == (2, 8192, 2)

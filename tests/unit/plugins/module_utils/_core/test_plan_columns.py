@@ -176,6 +176,12 @@ def test_slices_hold_each_row_once_and_never_part_what_is_equal(values: List[int
     )
 
 
+def test_what_waits_for_another_entry_is_no_candidate() -> None:
+    seen = survey([Row(NOW - 900 * HOUR), Row(NOW - 800 * HOUR, waits=0), Row(NOW - 700 * HOUR)], False)
+    work = planner._Work(seen, planner.Context(NOW, {}, (), {}))
+    assert list(work.candidates(False)) == [0, 2]
+
+
 def test_slices_of_many_rows_are_small() -> None:
     count = 40 * planner._SLICE
     values = array("q", ((at * 7919) % count for at in range(count)))

@@ -5,11 +5,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import List
 
 import pytest
 
-from ansible_collections.gofleet.cache.plugins.module_utils._core import pool
+from ansible_collections.gofleet.cache.plugins.module_utils._core import pool, verify
 
 
 def test_threads_do_every_row_once() -> None:
@@ -55,3 +56,35 @@ def test_a_limit_on_threads_leaves_fewer_at_work(monkeypatch: pytest.MonkeyPatch
     seen: List[int] = []
     assert pool.work_off(seen.append, range(100), 8, lambda: False) == 100
     assert seen == list(range(100))
+
+
+def test_an_error_ends_the_other_threads_too() -> None:
+    """Nobody goes on with a disk that is broken."""
+    done: List[int] = []
+    failed = threading.Event()
+
+    def work(row: int) -> None:
+        if row == 0:
+            try:
+                raise OSError("broken disk")
+            finally:
+                failed.set()
+        assert failed.wait(60)
+        time.sleep(0.01)
+        done.append(row)
+
+    with pytest.raises(OSError, match="broken disk"):
+        pool.work_off(work, range(1000), 2, lambda: False)
+    assert len(done) < 500
+
+
+def test_a_verification_that_is_out_of_time_begins_nothing_more() -> None:
+    begun: List[int] = []
+
+    def work(item: int) -> None:
+        begun.append(item)
+        if item == 2:
+            raise verify.OutOfTime
+
+    verify.each(work, range(100), 1)
+    assert begun == [0, 1, 2]

@@ -49,8 +49,9 @@ def test_of_a_variable_that_is_there_twice_the_first_counts(pairs: List[List[str
     assert running_proc.parse_environ(data) == wanted
 
 
-def test_a_child_that_has_just_been_started_has_its_environment() -> None:
+def test_a_child_that_has_just_been_started_has_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel shows none for a moment after execve(2): a ``go`` in it would count as one with default settings."""
+    monkeypatch.setattr(running_proc, "_STARTS", 30_000)  # however busy this machine is
     for _round in range(150):
         with subprocess.Popen(["/bin/sleep", "60"], env={"GOCACHE": "/where/it/is"}) as child:
             try:
@@ -59,7 +60,7 @@ def test_a_child_that_has_just_been_started_has_its_environment() -> None:
                 child.kill()
 
 
-def test_a_child_without_environment_is_not_waited_for_in_vain() -> None:
+def test_a_child_without_environment_has_none() -> None:
     with subprocess.Popen(["/bin/sleep", "60"], env={}) as child:
         try:
             assert running_proc.environ("/proc/%d" % child.pid) == b""
@@ -67,15 +68,24 @@ def test_a_child_without_environment_is_not_waited_for_in_vain() -> None:
             child.kill()
 
 
+def process(folder: pathlib.Path, state: str, bound: int) -> str:
+    """What /proc shows of a process without environment, which would begin and end at *bound*."""
+    (folder / "environ").touch()
+    (folder / "stat").write_text("7 (go) %s\n" % " ".join([state] + ["0"] * 46 + [str(bound)] * 2))
+    return str(folder)
+
+
 def test_a_program_that_never_starts_is_told_from_one_without_environment(tmp_path: pathlib.Path) -> None:
-    (tmp_path / "environ").touch()
-    fields = ["R"] + ["0"] * 49
-    (tmp_path / "stat").write_text("7 (go) %s\n" % " ".join(fields))
     with pytest.raises(running_proc.Starting):
-        running_proc.environ(str(tmp_path))
-    fields[47:49] = ["4096", "4096"]
-    (tmp_path / "stat").write_text("7 (go) %s\n" % " ".join(fields))
-    assert running_proc.environ(str(tmp_path)) == b""
+        running_proc.environ(process(tmp_path, "R", 0))
+    assert running_proc.environ(process(tmp_path, "R", 4096)) == b""
+
+
+def test_who_sleeps_or_has_ended_is_not_waited_for(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running_proc.time, "sleep", lambda _seconds: pytest.fail("it was waited for"))
+    assert running_proc.environ(process(tmp_path, "S", 4096)) == b""
+    with pytest.raises(ProcessLookupError):
+        running_proc.environ(process(tmp_path, "Z", 0))
 
 
 @given(st.binary(max_size=300))

@@ -57,7 +57,7 @@ def test_what_is_packed_is_what_is_unpacked_sorted_and_whole(items: list[tuple[b
 
 @given(st.binary(max_size=80))
 def test_bytes_that_are_no_block_are_refused_or_unpack_to_equal_columns(data: bytes) -> None:
-    for blob in (data, b"\x01" + data):
+    for blob in (data, ghosts._FORMAT + data):
         try:
             gone = ghosts.unpack(blob)
         except ValueError:
@@ -81,7 +81,7 @@ def test_a_block_that_swells_is_refused_before_it_fills_the_memory() -> None:
     import zlib
 
     with pytest.raises(ValueError, match="a block of"):
-        ghosts.unpack(b"\x01" + zlib.compress(bytes(13 * (ghosts.MOST + 1)), 9))
+        ghosts.unpack(ghosts._FORMAT + zlib.compress(bytes(13 * (ghosts.MOST + 1)), 9))
 
 
 def test_columns_of_different_length_are_refused() -> None:
@@ -213,6 +213,16 @@ _NAMES = st.one_of(
     ),
     st.binary(max_size=80),
 )
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), max_size=60))
+def test_hashes_are_ranked_whatever_the_number_of_parts(hashes: list[int]) -> None:
+    whole, ghosts._CHUNK = ghosts._CHUNK, 4
+    try:
+        found = ghosts._ranked(array("Q", hashes))
+    finally:
+        ghosts._CHUNK = whole
+    assert list(found) == sorted(range(len(hashes)), key=hashes.__getitem__)
 
 
 @given(st.lists(_NAMES, unique=True, max_size=30))
