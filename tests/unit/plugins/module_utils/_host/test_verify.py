@@ -282,6 +282,7 @@ def test_lists_are_capped_and_say_so(caches: gocaches.Caches) -> None:
     for number in range(130):
         name = hashlib.sha256(b"%d" % number).hexdigest()
         gocaches.write(caches.build / name[:2] / (name + "-d"), b"other")
+    gocaches.age_access(caches.build)
     result = run(caches, repair=True)
     assert len(result["damaged"]) == len(result["evicted"]) == 100
     assert result["damaged_total"] == result["repaired"] == 130
