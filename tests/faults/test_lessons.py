@@ -169,9 +169,9 @@ def test_a_tree_goes_whole_or_stays_whole_however_its_files_are_dated(
     assert not list(mod.path.glob("example.com/*.tmp-*"))
 
 
-#: Where a process is killed, and that it is one of ours: the worker and its crew, the second half of a survey, a go
-#: that was asked for its settings, the canary's build, who computes the digest of a long plan.
 _KILLING = ("kill", "killpg", "send_signal", "terminate", "pidfd_send_signal")
+#: Where a process is killed, and that it is one of ours: the worker and its crew, who computes a part meanwhile, a go
+#: that was asked for its settings, the canary's build.
 _KILLERS = {
     "_fs/crew.py",
     "_fs/errand.py",
@@ -188,13 +188,7 @@ def test_no_job_is_ever_signalled() -> None:
     top = COLLECTION / "plugins/module_utils"
     for path in [*top.rglob("*.py"), *(COLLECTION / "plugins/modules").glob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Attribute) and node.attr in (
-                "kill",
-                "killpg",
-                "send_signal",
-                "terminate",
-                "pidfd_send_signal",
-            ):
+            if isinstance(node, ast.Attribute) and node.attr in _KILLING:
                 found.add(str(path.relative_to(top)) if path.is_relative_to(top) else path.name)
     assert found == _KILLERS
     for path in [*(COLLECTION / "roles").rglob("*"), *(COLLECTION / "playbooks").rglob("*")]:

@@ -9,13 +9,12 @@ import heapq
 import json
 import json.encoder
 from array import array
-from bisect import bisect_right
-from functools import partial
 from itertools import compress, islice, repeat
 from operator import add, eq, lt
 from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from . import patterns
+from .columns import slices
 from .document import read_json
 from .policy import Policy, Rule
 from .survey import SECOND, Entries, Survey
@@ -61,8 +60,6 @@ _LATEST = 2**63 - 1
 _NONE = b"\1" + bytes(255)
 _ANY = b"\0" + b"\1" * 255
 _PAGE = 1000
-# Rows that are sorted at a time.
-_SLICE = 1 << 14
 _Flags = Union[bytes, bytearray]
 
 
@@ -228,7 +225,11 @@ class _Work:
 
     def expiring(self) -> bytes:
         """Flags of the rows whose tier expires."""
-        table = bytes(tier.expires for tier in self.survey.tiers)
+        return self.tiered(tier.expires for tier in self.survey.tiers)
+
+    def tiered(self, which: Iterable[bool]) -> bytes:
+        """Flags of the rows whose tier is one of *which*."""
+        table = bytes(which)
         return self.survey.entries.tier.tobytes().translate(table + bytes(256 - len(table)))
 
     def labelled(self, names: bytes, none: int) -> bytes:
@@ -299,29 +300,13 @@ class _Work:
         free = _both(self.guard.translate(_NONE), self.chosen.translate(_NONE))
         costs = [tier.cost if cheapest else 0 for tier in self.survey.tiers]
         for cost in sorted(set(costs)):
-            mine = bytes(one == cost for one in costs)
-            mine = entries.tier.tobytes().translate(mine + bytes(256 - len(mine)))
-            rows = array("i", compress(range(len(entries)), _both(free, mine)))
+            mine = _both(free, self.tiered(one == cost for one in costs))
+            rows = array("i", compress(range(len(entries)), mine))
             if not _all(waits, -1):
                 rows = array("i", (row for row in rows if waits[row] < 0))
-            for some in _slices(used, rows):
+            for some in slices(used, rows):
                 # Sorts are stable: by number, then by phase, then by last use.
                 yield from sorted(sorted(some, key=entries.phase.__getitem__), key=used.__getitem__)
-
-
-def _slices(values: Sequence[int], rows: array[int]) -> Iterator[array[int]]:
-    """*rows* in slices of rising *values*, so that what is sorted at a time is small; equal ones are never parted.
-
-    Numbers in a list take ten times the memory of those in an array.
-    """
-    count = len(rows) // _SLICE
-    sample = sorted(values[row] for row in rows[:: max(1, _SLICE // 16)])
-    edges = sample[16::16] if count > 1 else []
-    found = [array("i") for _number in range(len(edges) + 1)]
-    for at, row in zip(map(partial(bisect_right, edges), map(values.__getitem__, rows)), rows):
-        found[at].append(row)
-    while found:
-        yield found.pop(0)
 
 
 def _turned(work: _Work) -> array[int]:
@@ -658,7 +643,7 @@ def _ordered(entries: Entries, chosen: bytearray) -> array[int]:
     rows = array("i")
     for number in range(max(phase, default=0) + 1):
         due = array("i", compress(range(len(phase)), _both(flags, phase.translate(_is(number)))))
-        for some in _slices(used, due):
+        for some in slices(used, due):
             packed = sorted([(used[row] << 32) | row for row in some])
             mine = array("i", [item & 0xFFFFFFFF for item in packed])
             for first, end in _runs(array("q", map(used.__getitem__, mine))):

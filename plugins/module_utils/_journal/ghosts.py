@@ -17,9 +17,10 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from itertools import compress, repeat
-from operator import floordiv, rshift, sub
+from operator import floordiv, sub
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
+from .._core.columns import ranked
 from .._core.survey import SECOND, Entries, number_of
 
 #: Ghosts kept of one run at most. The lowest hashes stay: a fair sample.
@@ -148,35 +149,15 @@ def picture(used: Sequence[int], allocated: int, now: int, gone: Iterable[int] =
     return Picture(len(kept), allocated, max(kept), min(kept), tuple(counts), complete)
 
 
-def _hashes(keys: Iterable[bytes]) -> array[int]:
-    return array("Q", map(number_of, keys))
-
-
-def _ranked(hashes: array[int]) -> array[int]:
-    """The places of *hashes* in rising order, sorted part by part: lists of numbers take ten times arrays' memory."""
-    bits = max(0, (len(hashes) // _CHUNK).bit_length())
-    parts = [array("i") for _part in range(1 << bits)]
-    for place, part in enumerate(map(rshift, hashes, repeat(64 - bits))):
-        parts[part].append(place)
-    found = array("i")
-    for some in parts:
-        found.extend(array("i", sorted(some, key=hashes.__getitem__)))
-    return found
-
-
 def make(
-    keys: Iterable[bytes], freed: Sequence[int], used: Optional[Sequence[int]] = None, at: int = 0, most: int = MOST
+    hashes: array[int], freed: Sequence[int], used: Optional[Sequence[int]] = None, at: int = 0, most: int = MOST
 ) -> Ghosts:
-    """The ghosts of entries named *keys* whose eviction gave back *freed* bytes each, last used at *used* (*at*: the
-    time of the eviction; both Unix nanoseconds). At most *most* are kept, a sample that is fair. Raises ValueError
-    where the columns differ in length."""
-    return _made(_hashes(keys), freed, used, at, most)
-
-
-def _made(hashes: array[int], freed: Sequence[int], used: Optional[Sequence[int]], at: int, most: int) -> Ghosts:
+    """The ghosts of entries with these numbers (``number_of`` their keys) whose eviction gave back *freed* bytes each,
+    last used at *used* (*at*: the time of the eviction; both Unix nanoseconds). At most *most* are kept, a sample that
+    is fair. Raises ValueError where the columns differ in length."""
     if len(hashes) != len(freed) or (used is not None and len(used) != len(hashes)):
         raise ValueError("ghosts: %d keys, %d sizes" % (len(hashes), len(freed)))
-    order = _ranked(hashes)[: max(0, most)]
+    order = ranked(hashes)[: max(0, most)]
     if freed and (min(freed) < 0 or max(freed) > _MOST_BLOCKS * _BLOCK):
         freed = [max(0, min(size, _MOST_BLOCKS * _BLOCK)) for size in freed]
     blocks = array("I", ((freed[row] + _BLOCK - 1) // _BLOCK for row in order))
@@ -195,7 +176,7 @@ def of_rows(entries: Entries, rows: Sequence[int], at: int) -> Ghosts:
     """The ghosts of the surveyed *rows*, all of them evicted (and no others), at *at* (Unix nanoseconds)."""
     hashes = entries.numbers(rows)
     freed, used = (array("q", map(column.__getitem__, rows)) for column in (entries.freed, entries.used))
-    return _made(hashes, freed, used, at, MOST)
+    return make(hashes, freed, used, at)
 
 
 def pack(gone: Ghosts) -> bytes:
@@ -361,7 +342,7 @@ def _kept(gone: Ghosts, keep: Sequence[int]) -> Ghosts:
 
 def without(gone: Ghosts, keys: Iterable[bytes]) -> Ghosts:
     """*gone* less the entries named *keys*."""
-    drop = set(_hashes(keys))
+    drop = set(map(number_of, keys))
     return _kept(gone, [value not in drop for value in gone.hashes])
 
 

@@ -33,14 +33,9 @@ class Live(NamedTuple):
     seen: bool
 
 
-def _read(path: str) -> bytes:
-    with open(path, "rb") as handle:
-        return handle.read(_LIMIT)
-
-
 def _texts(base: str) -> List[bytes]:
     """Everything in which a process may name a folder; PermissionError or Starting where that cannot be seen."""
-    texts = [_read(base + "/maps")]
+    texts = [running_proc.read(base + "/maps", _LIMIT)]
     for name in ("cwd", "root", "exe"):
         try:
             texts.append(os.fsencode(os.readlink(base + "/" + name)))
@@ -48,7 +43,7 @@ def _texts(base: str) -> List[bytes]:
             break  # it is ending, or a kernel thread, which has no executable and was told nothing
     else:
         # in this order: a program that is being started has its arguments when it has its environment
-        texts += [running_proc.environ(base), _read(base + "/cmdline")]
+        texts += [running_proc.environ(base), running_proc.read(base + "/cmdline", _LIMIT)]
     try:
         numbers = os.listdir(base + "/fd")
     except FileNotFoundError:
@@ -92,15 +87,13 @@ def look(pattern: Pattern[bytes], proc: str = "/proc") -> Live:
 
 
 def _go(base: str) -> Optional[Tuple[int, int]]:
-    line = _read(base + "/stat").decode("utf-8", "replace")
+    seen = running_proc.parse_stat(running_proc.read(base + "/stat", 4096).decode("utf-8", "replace"))
     exe = ""
     try:
         exe = os.path.basename(os.readlink(base + "/exe"))
     except FileNotFoundError:
         pass
-    comm = line[line.find("(") + 1 : line.rfind(")")]
-    if not any(_GO.match(name) for name in (comm, exe.split(" ", 1)[0])):
+    if not any(_GO.match(name) for name in (seen.comm, exe.split(" ", 1)[0])):
         return None
-    ticks = int(line.rpartition(")")[2].split()[19])  # proc_pid_stat(5): starttime
-    alive = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    alive = time.clock_gettime(time.CLOCK_BOOTTIME) - seen.start / os.sysconf("SC_CLK_TCK")
     return os.stat(base).st_uid, time.time_ns() - int(alive * 1e9)

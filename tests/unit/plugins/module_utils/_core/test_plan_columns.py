@@ -13,7 +13,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.gofleet.cache.plugins.module_utils._core import patterns
+from ansible_collections.gofleet.cache.plugins.module_utils._core import columns, patterns
 from ansible_collections.gofleet.cache.plugins.module_utils._core import plan as planner
 from ansible_collections.gofleet.cache.plugins.module_utils._core import policy as policies
 from ansible_collections.gofleet.cache.plugins.module_utils._core.survey import (
@@ -166,11 +166,11 @@ def test_each_row_goes_by_the_first_limit_of_its_own_rule(
 @given(st.lists(st.integers(-50, 50), max_size=200), st.integers(1, 40))
 def test_slices_hold_each_row_once_and_never_part_what_is_equal(values: List[int], size: int) -> None:
     rows = array("i", (at for at in range(len(values)) if at % 3))
-    whole, planner._SLICE = planner._SLICE, size
+    whole, columns._SLICE = columns._SLICE, size
     try:
-        found = [list(some) for some in planner._slices(array("q", values), rows)]
+        found = [list(some) for some in columns.slices(array("q", values), rows)]
     finally:
-        planner._SLICE = whole
+        columns._SLICE = whole
     assert [row for some in found for row in sorted(some, key=values.__getitem__)] == sorted(
         rows, key=values.__getitem__
     )
@@ -182,12 +182,22 @@ def test_what_waits_for_another_entry_is_no_candidate() -> None:
     assert list(work.candidates(False)) == [0, 2]
 
 
+@given(st.lists(st.integers(0, 2**64 - 1), max_size=60))
+def test_values_are_ranked_whatever_the_number_of_slices(values: List[int]) -> None:
+    whole, columns._SLICE = columns._SLICE, 4
+    try:
+        found = columns.ranked(array("Q", values))
+    finally:
+        columns._SLICE = whole
+    assert list(found) == sorted(range(len(values)), key=values.__getitem__)
+
+
 def test_slices_of_many_rows_are_small() -> None:
-    count = 40 * planner._SLICE
+    count = 40 * columns._SLICE
     values = array("q", ((at * 7919) % count for at in range(count)))
-    sizes = [len(some) for some in planner._slices(values, array("i", range(count)))]
+    sizes = [len(some) for some in columns.slices(values, array("i", range(count)))]
     assert sum(sizes) == count
-    assert max(sizes) < 3 * planner._SLICE
+    assert max(sizes) < 3 * columns._SLICE
 
 
 def test_the_order_is_phase_then_last_use_then_key() -> None:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from array import array
-from typing import Any, Sequence
+from typing import Any, Iterable, Sequence
 
 import pytest
 from hypothesis import given
@@ -26,6 +26,10 @@ def seen(there: dict[bytes, int]) -> Entries:
     return entries
 
 
+def make(keys: Iterable[bytes], *columns: Any, **more: int) -> ghosts.Ghosts:
+    return ghosts.make(array("Q", map(number_of, keys)), *columns, **more)
+
+
 def regret(
     gone: Sequence[tuple[int, ghosts.Ghosts]], there: dict[bytes, int], now: int
 ) -> list[tuple[ghosts.Ghosts, ghosts.Back]]:
@@ -44,7 +48,7 @@ entry_keys = st.lists(st.binary(min_size=1, max_size=12), unique=True, max_size=
 )
 def test_what_is_packed_is_what_is_unpacked_sorted_and_whole(items: list[tuple[bytes, int, int]]) -> None:
     keys, freed, used = [i[0] for i in items], [i[1] for i in items], [i[2] for i in items]
-    gone = ghosts.make(keys, freed, used, NOW)
+    gone = make(keys, freed, used, NOW)
     assert ghosts.unpack(ghosts.pack(gone)) == gone
     assert list(gone.hashes) == sorted(gone.hashes)
     assert len(gone.hashes) == len(items)
@@ -67,7 +71,7 @@ def test_bytes_that_are_no_block_are_refused_or_unpack_to_equal_columns(data: by
 
 @given(entry_keys.filter(bool), st.integers(0, 10**6), st.integers(1, 255))
 def test_a_block_with_a_changed_byte_is_refused_or_reads_the_same(keys: list[bytes], place: int, flip: int) -> None:
-    packed = bytearray(ghosts.pack(ghosts.make(keys, [4096] * len(keys))))
+    packed = bytearray(ghosts.pack(make(keys, [4096] * len(keys))))
     whole = ghosts.unpack(bytes(packed))
     packed[place % len(packed)] ^= flip
     try:
@@ -86,22 +90,22 @@ def test_a_block_that_swells_is_refused_before_it_fills_the_memory() -> None:
 
 def test_columns_of_different_length_are_refused() -> None:
     with pytest.raises(ValueError, match="1 keys, 2 sizes"):
-        ghosts.make([b"a"], [1, 2])
+        make([b"a"], [1, 2])
     with pytest.raises(ValueError, match="ghosts"):
-        ghosts.make([b"a"], [1], [])
+        make([b"a"], [1], [])
 
 
 def test_of_more_ghosts_than_are_kept_the_lowest_hashes_stay() -> None:
     keys = [b"%d" % number for number in range(50)]
-    whole = ghosts.make(keys, [512] * 50)
-    assert ghosts.make(keys, [512] * 50, most=20).hashes == whole.hashes[:20]
+    whole = make(keys, [512] * 50)
+    assert make(keys, [512] * 50, most=20).hashes == whole.hashes[:20]
 
 
 @pytest.mark.parametrize(
     ("seconds", "age"), [(-5, 0), (0, 0), (3599, 0), (3600, 1), (86400, 10), (86400 * 365 - 1, 26), (86400 * 400, 27)]
 )
 def test_the_class_of_age_holds_the_time_without_use(seconds: int, age: int) -> None:
-    gone = ghosts.make([b"k"], [512], [NOW - seconds * SECOND], NOW)
+    gone = make([b"k"], [512], [NOW - seconds * SECOND], NOW)
     assert list(gone.ages) == [age]
 
 
@@ -110,7 +114,7 @@ def test_ghosts_of_surveyed_rows_are_those_of_their_columns() -> None:
     for number in range(4):
         entries.add(b"%d" % number, 0, 0, NOW - number * DAY, NOW, 1, 512 * number, 1)
     found = ghosts.of_rows(entries, [3, 1], NOW)
-    assert found == ghosts.make([b"3", b"1"], [1536, 512], [NOW - 3 * DAY, NOW - DAY], NOW)
+    assert found == make([b"3", b"1"], [1536, 512], [NOW - 3 * DAY, NOW - DAY], NOW)
 
 
 # regret
@@ -122,7 +126,7 @@ came = st.sampled_from(["away", "anew", "late", "restored"])
 def test_what_came_back_is_told_by_how_it_came_and_taken_out(fates: dict[bytes, tuple[str, int]]) -> None:
     keys = list(fates)
     used = {key: NOW - size * DAY for key, (_how, size) in fates.items()}
-    gone = ghosts.make(keys, [512 * (fates[key][1] + 1) for key in keys], [used[key] for key in keys], NOW)
+    gone = make(keys, [512 * (fates[key][1] + 1) for key in keys], [used[key] for key in keys], NOW)
     after = {"anew": 60 * SECOND, "late": 2 * DAY, "restored": -DAY}
     there = {key: NOW + after[how] for key, (how, _size) in fates.items() if how != "away"}
     there[b"never evicted"] = NOW
@@ -137,9 +141,9 @@ def test_what_came_back_is_told_by_how_it_came_and_taken_out(fates: dict[bytes, 
     assert back.undated_entries == 0
     assert sorted(back.seconds) == [60] * len(of("anew")) + [172800] * len(of("late"))
     stalest = max([size for how, size in fates.values() if how == "anew"], default=None)
-    assert back.day_age == (-1 if stalest is None else ghosts.make([b"k"], [1], [NOW - stalest * DAY], NOW).ages[0])
+    assert back.day_age == (-1 if stalest is None else make([b"k"], [1], [NOW - stalest * DAY], NOW).ages[0])
     away = [key for key in keys if fates[key][0] == "away"]
-    assert rest == ghosts.make(away, of("away"), [used[key] for key in away], NOW)
+    assert rest == make(away, of("away"), [used[key] for key in away], NOW)
     # Counted once.
     assert regret([(NOW, rest)], there, NOW + 3 * DAY) == [(rest, ghosts.Back())]
 
@@ -155,33 +159,30 @@ def test_many_runs_and_any_clock_count_each_entry_once_and_no_time_is_negative(
     def key(number: int) -> bytes:
         return b"k%d" % number
 
-    blocks = [(NOW + at * SECOND, ghosts.make(map(key, sorted(numbers)), [512] * len(numbers))) for numbers, at in runs]
+    blocks = [(NOW + at * SECOND, make(map(key, sorted(numbers)), [512] * len(numbers))) for numbers, at in runs]
     pairs = regret(blocks, {key(number): NOW + at * SECOND for number, at in there.items()}, NOW + now * SECOND)
     evicted = set().union(*[numbers for numbers, _at in runs])
     counted = sum(back.entries + back.restored_entries + back.undated_entries for _rest, back in pairs)
     assert counted == len(evicted & there.keys())
     assert all(second >= 0 for _rest, back in pairs for second in back.seconds)
     for (numbers, _at), rest in zip(runs, [rest for rest, _back in pairs]):
-        assert (
-            rest.hashes
-            == ghosts.make(map(key, sorted(numbers - there.keys())), [0] * len(numbers - there.keys())).hashes
-        )
+        assert rest.hashes == make(map(key, sorted(numbers - there.keys())), [0] * len(numbers - there.keys())).hashes
 
 
 def test_an_eviction_dated_after_now_gives_no_verdict() -> None:
-    gone = ghosts.make([b"a", b"b"], [512, 512])
+    gone = make([b"a", b"b"], [512, 512])
     ((_rest, back),) = regret([(NOW, gone)], {b"a": NOW - DAY}, NOW - DAY + SECOND)
     assert (back.undated_entries, back.entries, back.restored_entries) == (1, 0, 0)
 
 
 def test_an_entry_dated_in_the_future_came_back_by_now() -> None:
-    gone = ghosts.make([b"a"], [512])
+    gone = make([b"a"], [512])
     ((_rest, back),) = regret([(NOW, gone)], {b"a": NOW + 900 * DAY}, NOW + 60 * SECOND)
     assert back.seconds == array("q", [60])
 
 
 def test_a_file_system_that_counts_in_two_seconds_makes_no_archive_of_a_build() -> None:
-    gone = ghosts.make([b"a"], [512])
+    gone = make([b"a"], [512])
     ((_rest, back),) = regret([(NOW + SECOND, gone)], {b"a": NOW}, NOW + DAY)
     assert (back.entries, back.seconds) == (1, array("q", [0]))
 
@@ -192,15 +193,15 @@ def test_no_ghosts_are_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Entries, "numbers", look)
     assert not ghosts.present([], seen({b"a": NOW}))
-    assert not ghosts.present([ghosts.make([], [])], seen({b"a": NOW}))
+    assert not ghosts.present([make([], [])], seen({b"a": NOW}))
 
 
 def test_more_entries_than_one_chunk_keep_their_own_times() -> None:
     keys = [b"k%d" % number for number in range(20_000)]
     entries = seen({key: number for number, key in enumerate(keys)})
-    found = ghosts.present([ghosts.make([keys[19_999], keys[8192]], [1, 1])], entries)
+    found = ghosts.present([make([keys[19_999], keys[8192]], [1, 1])], entries)
     times = {value: at for part in zip(found.hashes, found.mtimes) for value, at in zip(*part)}
-    wanted = {ghosts.make([keys[row]], [1]).hashes[0]: row for row in (8192, 19_999)}
+    wanted = {make([keys[row]], [1]).hashes[0]: row for row in (8192, 19_999)}
     assert {value: times[value] for value in wanted} == wanted
     assert len(times) < 2000
 
@@ -213,16 +214,6 @@ _NAMES = st.one_of(
     ),
     st.binary(max_size=80),
 )
-
-
-@given(st.lists(st.integers(0, 2**64 - 1), max_size=60))
-def test_hashes_are_ranked_whatever_the_number_of_parts(hashes: list[int]) -> None:
-    whole, ghosts._CHUNK = ghosts._CHUNK, 4
-    try:
-        found = ghosts._ranked(array("Q", hashes))
-    finally:
-        ghosts._CHUNK = whole
-    assert list(found) == sorted(range(len(hashes)), key=hashes.__getitem__)
 
 
 @given(st.lists(_NAMES, unique=True, max_size=30))
@@ -240,8 +231,8 @@ def test_a_key_has_one_number_however_it_is_kept(keys: list[bytes]) -> None:
 
 
 def test_entries_that_an_undo_put_back_are_taken_out() -> None:
-    gone = ghosts.make([b"a", b"b", b"c"], [512, 1024, 2048], [NOW] * 3, NOW)
-    assert ghosts.without(gone, [b"b", b"x"]) == ghosts.make([b"a", b"c"], [512, 2048], [NOW] * 2, NOW)
+    gone = make([b"a", b"b", b"c"], [512, 1024, 2048], [NOW] * 3, NOW)
+    assert ghosts.without(gone, [b"b", b"x"]) == make([b"a", b"c"], [512, 2048], [NOW] * 2, NOW)
 
 
 # medians

@@ -22,7 +22,7 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from ansible_collections.gofleet.cache.plugins.module_utils._core.survey import SECOND, CacheRef, Entries
+from ansible_collections.gofleet.cache.plugins.module_utils._core.survey import SECOND, CacheRef, Entries, number_of
 from ansible_collections.gofleet.cache.plugins.module_utils._journal import ghosts, place, store
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: works with other users' rights")
@@ -63,7 +63,7 @@ def a_run(at: int = NOW, evicted: int = 2, policy: str = "p1", what: str = "purg
 
 
 def a_row(*keys: bytes, cache: CacheRef = CACHE, at: int = NOW, freed: int = 4096) -> store.Row:
-    gone = ghosts.make(keys, [freed] * len(keys), [at - DAY] * len(keys), at)
+    gone = ghosts.make(array("Q", map(number_of, keys)), [freed] * len(keys), [at - DAY] * len(keys), at)
     after = ghosts.Picture(7, 7000, NOW - DAY, NOW - 3 * DAY, (0, 3, 4) + (0,) * (ghosts.DAYS - 3))
     return store.Row(cache, EMPTY, after, 8000, len(keys), freed * len(keys), gone, at)
 
@@ -257,7 +257,7 @@ def test_ghosts_go_after_thirty_days_and_beyond_the_bytes_the_oldest_first(
     assert journal.regret(CACHE, seen(b"old"), later) == ghosts.Back()
     journal.record(a_run(later), [a_row(b"b", at=later)])
     assert journal._base.execute("SELECT count(*) FROM ghosts").fetchone() == (1,)
-    size = len(ghosts.pack(a_row(b"b").gone or ghosts.make([], [])))
+    size = len(ghosts.pack(a_row(b"b").gone or ghosts.make(array("Q"), [])))
     monkeypatch.setattr(store, "GHOST_BYTES", 2 * size + 1)
     for name in (b"c", b"d"):
         journal.record(a_run(later), [a_row(name, at=later)])
@@ -693,7 +693,7 @@ def test_a_hundred_thousand_ghosts_take_a_fraction_of_a_second_and_a_megabyte(
     used = array("q", [NOW - numbers.randrange(20 * DAY) for _key in keys])
     freed = array("q", [4096 * numbers.randrange(1, 20) for _key in keys])
     begun = time.process_time()
-    gone = ghosts.make(keys, freed, used, NOW)
+    gone = ghosts.make(array("Q", map(number_of, keys)), freed, used, NOW)
     journal.record(a_run(), [a_row()._replace(gone=gone)])
     assert time.process_time() - begun < 1.5  # 0.2 s on an idle machine
     assert (state / place.FILE).stat().st_size < 10 * len(keys)
